@@ -1,0 +1,118 @@
+"""Every model by name. A model is described by plain data: its name and its fields."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from jnets.errors import InputError
+from jnets.layers import Policy
+from jnets.models.lenet import LeNet, LeNet1998
+from jnets.models.mlp import MLP
+from jnets.models.surname_rnn import SurnameRNN
+from jnets.typing import Array
+
+
+class Entry(NamedTuple):
+    """A model's module, the fields that make the variant, and what it reads.
+
+    `inputs` are (shape without the batch axis, dtype) of each argument.
+    """
+
+    module: type[nn.Module]
+    fields: Mapping[str, Any]
+    inputs: tuple[tuple[tuple[int, ...], str], ...]
+    summary: str
+
+
+_GREY_32 = (((32, 32, 1), "float32"),)
+_GREY_28 = (((28, 28, 1), "float32"),)
+_NAME = (((19,), "int32"), ((), "int32"))  # letters of the longest name, its length
+
+MODELS: dict[str, Entry] = {
+    "mlp": Entry(MLP, {}, _GREY_28, "multilayer perceptron, dropout"),
+    "lenet5_1998": Entry(
+        LeNet1998, {}, _GREY_32, "LeNet-5 as published: C3 table, RBF output"
+    ),
+    "lenet5": Entry(
+        LeNet,
+        {"names": ("C1", "S2", "C3", "S4", "C5", "F6", "OUT")},
+        _GREY_32,
+        "LeNet-5 with full C3, plain pooling, logits",
+    ),
+    "lenet_caffe": Entry(
+        LeNet,
+        {
+            "names": ("conv1", "pool1", "conv2", "pool2", "ip1", "ip2"),
+            "maps": (20, 50),
+            "hidden": (500,),
+            "squash_maps": False,
+            "scheme": "caffe_xavier",
+        },
+        _GREY_28,
+        "LeNet of Caffe's MNIST example",
+    ),
+    "surname_rnn": Entry(
+        SurnameRNN, {}, _NAME, "the lecture's linear RNN over letters"
+    ),
+    "surname_rnn_tanh": Entry(
+        SurnameRNN,
+        {"activation": "tanh"},
+        _NAME,
+        "the same with tanh in the recurrence",
+    ),
+}
+
+
+def list_models() -> list[str]:
+    """The names that `create` takes."""
+    return list(MODELS)
+
+
+def entry(name: str) -> Entry:
+    """The row of `MODELS` called `name`; an InputError lists the names there are."""
+    if name not in MODELS:
+        raise InputError(f"model {name!r} is unknown; expected one of {list_models()}")
+    return MODELS[name]
+
+
+def create(name: str, **fields: Any) -> nn.Module:
+    """Build the Linen module called `name`, with `fields` in place of its defaults.
+
+    Lists are taken for tuples, so that fields read from JSON work as they are.
+    Errors: InputError for an unknown model or an unknown field.
+    """
+    row = entry(name)
+    known = set(row.module.__dataclass_fields__) - {"parent", "name"}
+    unknown = sorted(set(fields) - known)
+    if unknown:
+        raise InputError(
+            f"model {name!r} has no field {unknown[0]!r}; expected {sorted(known)}"
+        )
+    values = {k: _frozen(v) for k, v in {**row.fields, **fields}.items()}
+    if "policy" in values:
+        values["policy"] = Policy(*values["policy"])
+    return row.module(**values)
+
+
+def example_inputs(name: str, examples: int = 1) -> tuple[Array, ...]:
+    """Inputs of the right shapes for `init`: ones, in the dtypes that `name` reads."""
+    return tuple(
+        jnp.ones((examples, *shape), dtype) for shape, dtype in entry(name).inputs
+    )
+
+
+def parameter_count(name: str, **fields: Any) -> int:
+    """Trainable scalars of a model, without computing any."""
+    shapes = jax.eval_shape(
+        create(name, **fields).init, jax.random.key(0), *example_inputs(name)
+    )
+    return sum(leaf.size for leaf in jax.tree.leaves(shapes["params"]))
+
+
+def _frozen(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return tuple(map(_frozen, value))
+    return value

@@ -1,0 +1,163 @@
+"""LeNet-5 reads handwritten digits.
+
+python -m experiments.lenet5                             digits of scikit-learn
+python -m experiments.lenet5 --data-dir DIR [--fetch]    MNIST idx files in DIR
+python -m experiments.lenet5 --variant lenet5_1998       as published in 1998
+"""
+
+import dataclasses
+import sys
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from experiments import harness, plots
+from jnets.data import digits, mnist
+from jnets.data.dataset import Dataset
+from jnets.data.images import ImageSpec, prepare
+from jnets.errors import InputError
+from jnets.inspect import capture, filters
+from jnets.models import create
+from jnets.ops import lenet_map_loss
+from jnets.training import (
+    TrainState,
+    cosine,
+    create_state,
+    epoch_order,
+    evaluate,
+    make_predict,
+    make_step,
+    minibatch,
+)
+from jnets.training.fit import Plan
+from jnets.typing import Array
+
+
+def map_loss(logits: Array, labels: Array) -> Array:
+    """The paper's loss, eq. 9, on a model that returns negated penalties."""
+    return lenet_map_loss(-logits, labels)
+
+
+cross_entropy = optax.softmax_cross_entropy_with_integer_labels
+
+# variant -> its loss, the side of its input image
+VARIANTS = {
+    "lenet5": (cross_entropy, 32),
+    "lenet5_1998": (map_loss, 32),
+    "lenet_caffe": (cross_entropy, 28),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """LeNet-5 on handwritten digits."""
+
+    variant: str = "lenet5"
+    """lenet5, lenet5_1998 or lenet_caffe."""
+    data_dir: Path | None = None
+    """Directory of the four MNIST files; without it, the digits of scikit-learn."""
+    fetch: bool = False
+    """Download the MNIST files into data_dir if they are not there (11 MB)."""
+    epochs: int = 20
+    """Passes over the training set."""
+    batch_size: int = 64
+    """Examples per update."""
+    learning_rate: float = 0.05
+    """The highest rate; it falls to 0 along half a cosine."""
+    momentum: float = 0.9
+    """Weight of the past updates."""
+    weight_decay: float = 5e-4
+    """L2 penalty on all parameters, added to the gradient."""
+    seed: int = 0
+    """Decides initial parameters and the order of examples."""
+
+
+def load_data(config: Config) -> tuple[Dataset, Dataset, ImageSpec]:
+    side = VARIANTS[config.variant][1]
+    if config.data_dir is None:
+        train, test = digits.load()
+        return train, test, digits.DIGITS._replace(size=side)
+    train, test = mnist.load(config.data_dir, fetch=config.fetch)
+    return train, test, mnist.MNIST._replace(size=side)
+
+
+def run(config: Config, session: harness.Session) -> harness.Result:
+    check(config)
+    train, test, spec = load_data(config)
+    loss = VARIANTS[config.variant][0]
+    model = create(config.variant)
+    x_train, x_test = prepare(train.inputs[0], spec), prepare(test.inputs[0], spec)
+
+    descent = minibatch(config.batch_size)
+    updates = descent.updates(train.size)
+    rate = cosine(config.learning_rate, updates * config.epochs)
+    optimizer = optax.chain(
+        optax.add_decayed_weights(config.weight_decay),
+        optax.sgd(rate, momentum=config.momentum),
+    )
+    example = (jnp.asarray(x_train[:1]),)
+    state = create_state(model, example, optimizer, seed=config.seed)
+    step = make_step(model, loss, optimizer, descent)
+
+    run = session.start(
+        model=config.variant, fields={}, classes=train.classes, spec=spec
+    )
+    predict = make_predict(model, examples=min(1000, test.size))
+
+    def measure(state: TrainState):
+        return evaluate(predict(state.variables, (x_test,)), test.labels, loss)
+
+    def figures(state: TrainState):
+        found = measure(state)
+        return {"test_loss": found.loss, "test_accuracy": found.accuracy}
+
+    plan = Plan(
+        lambda state, epoch: epoch_order(state.epoch_key(epoch), train.size, descent),
+        updates,
+        config.epochs,
+    )
+    data = ((jnp.asarray(x_train),), jnp.asarray(train.labels))
+    state = session.train(run, state, step, data, plan, figures)
+
+    found = measure(state)
+    draw(run, model, state, x_test[:1], found.confusion)
+    return {
+        "test_accuracy": found.accuracy,
+        "test_error_percent": 100 * (1 - found.accuracy),
+    }
+
+
+def check(config: Config) -> None:
+    if config.variant not in VARIANTS:
+        raise InputError(
+            f"variant={config.variant!r} is unknown; expected one of {list(VARIANTS)}"
+        )
+
+
+def draw(run, model, state: TrainState, image: np.ndarray, confusion: np.ndarray):
+    """Curves, confusion matrix, first-layer filters, feature maps of one digit."""
+    name = run.description.model
+    plots.curves(run.rows(), run.plots / "curves.png", title=name)
+    plots.confusion(
+        confusion,
+        run.description.classes,
+        run.plots / "confusion.png",
+        title=f"{name}: test set",
+    )
+    first = model.names[0] if hasattr(model, "names") else "C1"
+    plots.filter_grid(
+        filters(state.variables, first)[..., 0],
+        run.plots / "filters.png",
+        title=f"{name}: filters of {first}",
+    )
+    outputs = capture(model, state.variables, jnp.asarray(image))
+    maps = {k: v[0] for k, v in outputs.items() if v.ndim == 4 and v.shape[1] > 1}
+    plots.feature_maps(
+        image[0, ..., 0], maps, run.plots / "feature_maps.png", title=name
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(harness.main("lenet5", Config(), run))

@@ -1,0 +1,119 @@
+"""The pictures that experiments leave in their run directories."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")  # files only: no window, no display needed
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+
+BLUE, ORANGE, GREY = "#20639b", "#e07b39", "#8a8a8a"
+
+
+def _save(figure, path: Path) -> None:
+    figure.savefig(path, dpi=130, bbox_inches="tight")
+    plt.close(figure)
+
+
+def _clean(axes: Axes, x: str, y: str) -> None:
+    axes.set_xlabel(x)
+    axes.set_ylabel(y)
+    axes.grid(alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def curves(rows: Sequence[dict], path: Path, *, title: str) -> None:
+    """Loss and error rate over epochs, training beside test."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.8))
+    figure.suptitle(title)
+    tested = [row for row in rows if "test_loss" in row]
+    pairs = ((rows, "", "training", BLUE), (tested, "test_", "test", ORANGE))
+    for part, prefix, label, colour in pairs:
+        epochs = [row["epoch"] for row in part]
+        losses = [row[f"{prefix}loss"] for row in part]
+        errors = [100 * (1 - row[f"{prefix}accuracy"]) for row in part]
+        mark = "o" if len(part) == 1 else None
+        left.plot(epochs, losses, marker=mark, color=colour, label=label)
+        right.plot(epochs, errors, marker=mark, color=colour, label=label)
+    _clean(left, "epoch", "loss per example")
+    _clean(right, "epoch", "error, %")
+    for axes, values in ((left, "loss"), (right, "error")):
+        axes.set_yscale("log" if values == "loss" else "linear")
+        axes.set_ylim(bottom=None if values == "loss" else 0)
+        axes.legend(frameon=False)
+    _save(figure, path)
+
+
+def confusion(counts: np.ndarray, classes: Sequence[str], path: Path, *, title: str):
+    """Each row is a true class; colour is the share of the row, numbers are counts."""
+    n = len(classes)
+    share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    size = max(4.5, 0.42 * n + 1.5)
+    figure, axes = plt.subplots(figsize=(size, size))
+    image = axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    for i in range(n):
+        for j in range(n):
+            if counts[i, j]:
+                colour = "white" if share[i, j] > 0.5 else "black"
+                axes.text(
+                    j, i, str(counts[i, j]), ha="center", va="center",
+                    color=colour, fontsize=7,
+                )  # fmt: skip
+    turn = 90 if max(map(len, classes)) > 2 else 0
+    axes.set_xticks(range(n), classes, rotation=turn)
+    axes.set_yticks(range(n), classes)
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("true")
+    axes.set_title(title)
+    figure.colorbar(image, ax=axes, fraction=0.046, label="share of the true class")
+    _save(figure, path)
+
+
+def filter_grid(filters: np.ndarray, path: Path, *, title: str) -> None:
+    """Filters [maps, h, w] side by side on one scale: red positive, blue negative."""
+    columns = min(len(filters), 10)
+    rows = -(-len(filters) // columns)
+    figure, axes = plt.subplots(
+        rows, columns, figsize=(1.1 * columns + 0.8, 1.1 * rows + 0.5), squeeze=False
+    )
+    figure.suptitle(title, y=1.02)
+    limit = np.abs(filters).max()
+    for i, cell in enumerate(axes.flat):
+        cell.axis("off")
+        if i < len(filters):
+            image = cell.imshow(filters[i], cmap="RdBu_r", vmin=-limit, vmax=limit)
+            cell.set_title(str(i), fontsize=7, color=GREY, pad=2)
+    figure.colorbar(image, ax=axes, fraction=0.02, pad=0.02)
+    _save(figure, path)
+
+
+def feature_maps(
+    image: np.ndarray, layers: dict[str, np.ndarray], path: Path, *, title: str
+) -> None:
+    """One input [h, w] and the maps [h, w, c] that each layer makes of it, a row each.
+
+    Every row has its own grey scale: layers differ in range.
+    """
+    columns = max(maps.shape[-1] for maps in layers.values())
+    figure, axes = plt.subplots(
+        len(layers) + 1,
+        columns,
+        figsize=(0.75 * columns + 1, 0.85 * (len(layers) + 1)),
+        squeeze=False,
+    )
+    figure.suptitle(title, y=0.96)
+    for cell in axes.flat:
+        cell.axis("off")
+    axes[0, 0].imshow(image, cmap="gray")
+    axes[0, 0].set_title("input", fontsize=9, loc="left")
+    for row, (name, maps) in zip(axes[1:], layers.items(), strict=True):
+        low, high = maps.min(), maps.max()
+        for i in range(maps.shape[-1]):
+            row[i].imshow(maps[..., i], cmap="gray", vmin=low, vmax=high)
+        size = f"{maps.shape[-1]} maps, {maps.shape[0]}x{maps.shape[1]}"
+        row[0].set_title(f"{name}: {size}", fontsize=9, loc="left")
+    _save(figure, path)

@@ -1,0 +1,216 @@
+"""A run directory: what was trained, how it went, and the trained model again.
+
+config.json      what was run: experiment, configuration, model, input, classes
+metrics.jsonl    one row of figures per epoch
+checkpoints/     see `jnets.training.Checkpoints`
+plots/           pictures
+"""
+
+import json
+import math
+import os
+import platform
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import numpy as np
+
+from jnets.data import images, names
+from jnets.data.images import ImageSpec
+from jnets.doctor import version
+from jnets.errors import InputError
+from jnets.models import create, example_inputs
+from jnets.training.checkpoint import Checkpoints
+from jnets.typing import PyTree
+
+Inputs = tuple[np.ndarray, ...]
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """What turns an input into what the model takes, and an output into words.
+
+    Called with the path of an image, or with a name, it returns the model's inputs
+    with a batch axis of 1. `spec` is None for a model of names.
+    """
+
+    classes: tuple[str, ...]
+    spec: ImageSpec | None
+
+    def __call__(self, text: str) -> Inputs:
+        if self.spec is None:
+            return names.encode_one(text)
+        image = images.load_digit_image(Path(text), self.spec)
+        return (images.prepare(image[None], self.spec),)
+
+
+class Loaded(NamedTuple):
+    """A trained model: `model.apply(variables, *encode(text))` gives its logits."""
+
+    model: nn.Module
+    variables: PyTree
+    encode: Encoder
+
+
+@dataclass(frozen=True)
+class Description:
+    """What config.json holds."""
+
+    experiment: str
+    config: dict[str, Any]
+    model: str
+    fields: dict[str, Any]
+    classes: tuple[str, ...]
+    spec: ImageSpec | None  # of images; None for names
+
+    def to_json(self) -> dict[str, Any]:
+        packages = ("jnets", "jax", "flax", "optax", "orbax-checkpoint", "numpy")
+        return {
+            "format": 1,
+            "experiment": self.experiment,
+            "config": self.config,
+            "model": {"name": self.model, "fields": self.fields},
+            "classes": list(self.classes),
+            "input": "name" if self.spec is None else self.spec.to_json(),
+            "versions": {"python": platform.python_version()}
+            | {name: version(name) for name in packages},
+            "device": str(jax.devices()[0]),
+        }
+
+    @staticmethod
+    def from_json(raw: dict[str, Any]) -> "Description":
+        return Description(
+            raw["experiment"],
+            raw["config"],
+            raw["model"]["name"],
+            raw["model"]["fields"],
+            tuple(raw["classes"]),
+            None if raw["input"] == "name" else ImageSpec.from_json(raw["input"]),
+        )
+
+
+class Run:
+    """An existing run directory."""
+
+    def __init__(self, directory: Path, description: Description):
+        self.directory = directory
+        self.description = description
+        self._metrics = directory / "metrics.jsonl"
+
+    @staticmethod
+    def create(directory: Path, description: Description) -> "Run":
+        """Make the directory; config.json appears in it whole or not at all."""
+        if (directory / "config.json").exists():
+            raise InputError(
+                f"out={directory} already holds a run; choose another directory, or "
+                f"go on with it by --resume {directory}"
+            )
+        text = json.dumps(description.to_json(), indent=1)
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            _write_whole(directory / "config.json", text)
+        except OSError as error:
+            raise InputError(
+                f"out={directory} cannot be written ({error.strerror}); expected a "
+                f"directory that can be made"
+            ) from None
+        return Run(directory, description)
+
+    @staticmethod
+    def open(directory: Path) -> "Run":
+        """Errors: InputError if this is no run directory."""
+        path = directory / "config.json"
+        try:
+            raw = json.loads(path.read_text(encoding="utf-8"))
+            return Run(directory, Description.from_json(raw))
+        except OSError:
+            raise InputError(
+                f"run directory {directory} has no config.json; expected a directory "
+                f"that an experiment wrote"
+            ) from None
+        except (KeyError, TypeError, UnicodeDecodeError, json.JSONDecodeError):
+            raise InputError(
+                f"{path} is not the description of a run; expected the file that an "
+                f"experiment wrote"
+            ) from None
+
+    @property
+    def plots(self) -> Path:
+        """The directory of pictures, made when first asked for."""
+        path = self.directory / "plots"
+        path.mkdir(exist_ok=True)
+        return path
+
+    def checkpoints(self) -> Checkpoints:
+        return Checkpoints(self.directory / "checkpoints")
+
+    def record(self, row: dict[str, float]) -> None:
+        """Append a row to metrics.jsonl."""
+        with self._metrics.open("a", encoding="utf-8") as file:
+            file.write(_to_line(row))
+
+    def rows(self) -> list[dict[str, float]]:
+        """The rows written so far; a last line cut short by a kill is no row."""
+        if not self._metrics.exists():
+            return []
+        lines = self._metrics.read_text(encoding="utf-8").splitlines(keepends=True)
+        return [json.loads(line) for line in lines if line.endswith("\n")]
+
+    def rewind(self, step: int) -> None:
+        """Forget the rows after `step`, which will be run again."""
+        kept = [row for row in self.rows() if row["step"] <= step]
+        _write_whole(self._metrics, "".join(map(_to_line, kept)))
+
+
+def load(run_dir: str | os.PathLike[str]) -> Loaded:
+    """The model that an experiment trained, from the newest checkpoint of its run.
+
+    >>> model, variables, encode = jnets.load("runs/...")  # doctest: +SKIP
+
+    Errors: InputError if `run_dir` is no run directory, has no complete checkpoint,
+    or its checkpoint is of another model.
+    """
+    run = Run.open(Path(run_dir))
+    described = run.description
+    model = create(described.model, **described.fields)
+    key, inputs = jax.random.key(0), example_inputs(described.model)
+    if described.spec is not None:
+        side = described.spec.size
+        inputs = (np.ones((1, side, side, 1), np.float32),)
+    like = jax.eval_shape(model.init, key, *inputs)
+    if not (run.directory / "checkpoints").is_dir():
+        raise InputError(
+            f"run directory {run.directory} has no checkpoint; resume its training "
+            f"first"
+        )
+    with run.checkpoints() as checkpoints:
+        variables = checkpoints.variables({"batch_stats": {}} | dict(like))
+    return Loaded(model, variables, Encoder(described.classes, described.spec))
+
+
+def probabilities(
+    loaded: Loaded, apply: Callable[..., jax.Array], text: str
+) -> list[tuple[str, float]]:
+    """(class, probability) of one input, the likeliest first."""
+    logits = np.asarray(apply(loaded.variables, *loaded.encode(text)))[0]
+    p = np.asarray(jax.nn.softmax(logits))
+    return [(loaded.encode.classes[i], float(p[i])) for i in np.argsort(-p)]
+
+
+def _to_line(row: dict[str, float]) -> str:
+    finite = {
+        k: None if isinstance(v, float) and not math.isfinite(v) else v
+        for k, v in row.items()
+    }
+    return json.dumps(finite) + "\n"
+
+
+def _write_whole(path: Path, text: str) -> None:
+    """Replace a file in one step, so that a kill leaves the old one or the new."""
+    part = path.with_name(path.name + ".part")
+    part.write_text(text, encoding="utf-8")
+    part.replace(path)

@@ -1,0 +1,147 @@
+"""Checkpoints on disk: Orbax, written in the background, visible only when whole."""
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from orbax.checkpoint import v1 as ocp
+
+from jnets.errors import InputError
+from jnets.training.state import TrainState
+from jnets.typing import PyTree
+
+Totals = dict[str, float]
+
+
+class Saved(NamedTuple):
+    """A restored state and the sums of the epoch it was saved in."""
+
+    state: TrainState
+    totals: Totals
+
+
+class Checkpoints:
+    """The checkpoints of one run, the newest `keep` of them.
+
+    `directory` holds one folder per saved step. A folder appears under its name only
+    once it is complete: a kill at any moment leaves the previous checkpoint to go on
+    from. Use as a context manager, or call `close`, which waits for the last write.
+    """
+
+    def __init__(self, directory: Path, *, keep: int = 2):
+        self.directory = Path(directory).absolute()
+        policy = ocp.training.preservation_policies.LatestN(keep)
+        self._checkpointer = ocp.training.Checkpointer(
+            self.directory, preservation_policy=policy, cleanup_tmp_directories=True
+        )
+
+    def save(self, state: TrainState, totals: Totals | None = None) -> None:
+        """Write a state in the background; training may donate it at once."""
+        self._checkpointer.wait()
+        # A copy: on the CPU the writer would read the very buffer that the next
+        # update, which donates its state, overwrites.
+        state = jax.tree.map(jnp.copy, state)
+        self._checkpointer.save_checkpointables_async(
+            int(state.step),
+            {"variables": state.variables, "training": _without_variables(state)},
+            custom_metadata={"totals": json.dumps(totals or {})},
+            force=True,
+            overwrite=True,
+        )
+
+    def restore(self, like: TrainState) -> Saved | None:
+        """The newest state, or None before the first save.
+
+        `like` gives the structure. Errors: InputError if the checkpoint is of another
+        model or cannot be read.
+        """
+        latest = self._checkpointer.latest
+        if latest is None:
+            return None
+        check_structure(self._saved_variables(latest), like.variables, self.directory)
+        abstract = jax.eval_shape(lambda: like)
+        tree = self._load(
+            latest,
+            {"variables": abstract.variables, "training": _without_variables(abstract)},
+        )
+        metadata = self._checkpointer.checkpointables_metadata(latest).custom_metadata
+        state = like.replace(**tree["variables"], **tree["training"])
+        return Saved(state, json.loads((metadata or {}).get("totals", "{}")))
+
+    def variables(self, like: PyTree) -> PyTree:
+        """The newest parameters and batch statistics only, shaped as `like`."""
+        latest = self._checkpointer.latest
+        if latest is None:
+            raise InputError(
+                f"run directory {self.directory.parent} has no complete checkpoint; "
+                f"resume its training first"
+            )
+        check_structure(self._saved_variables(latest), like, self.directory)
+        return self._load(latest, {"variables": jax.eval_shape(lambda: like)})[
+            "variables"
+        ]
+
+    def close(self) -> None:
+        """Wait for the last write to be complete."""
+        self._checkpointer.close()
+
+    def __enter__(self) -> "Checkpoints":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def _saved_variables(self, latest: Any) -> PyTree:
+        try:
+            return self._checkpointer.checkpointables_metadata(latest).metadata[
+                "variables"
+            ]
+        except Exception as error:
+            raise self._unreadable(latest.step, error) from error
+
+    def _load(self, latest: Any, abstract: PyTree) -> PyTree:
+        try:
+            return self._checkpointer.load_checkpointables(latest, abstract)
+        except Exception as error:
+            raise self._unreadable(latest.step, error) from error
+
+    def _unreadable(self, step: int, error: Exception) -> InputError:
+        reason = str(error).strip().split("\n")[0][:160]
+        return InputError(
+            f"checkpoint {self.directory / str(step)} cannot be read "
+            f"({type(error).__name__}: {reason}); remove that folder to go on from "
+            f"the one before it"
+        )
+
+
+def check_structure(saved: PyTree, expected: PyTree, directory: Path) -> None:
+    """Raise an InputError unless two trees have the same names and shapes."""
+    found, wanted = _shapes(saved), _shapes(expected)
+    if found == wanted:
+        return
+    differing = sorted(k for k in found | wanted if found.get(k) != wanted.get(k))
+    name = differing[0]
+    raise InputError(
+        f"checkpoint {directory} is of another model: {name} is "
+        f"{found.get(name, 'absent')} there, {wanted.get(name, 'absent')} in this "
+        f"model ({len(differing)} of {len(found | wanted)} arrays differ)"
+    )
+
+
+def _shapes(tree: PyTree) -> dict[str, tuple[int, ...]]:
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return {
+        jax.tree_util.keystr(path, simple=True, separator="/"): tuple(leaf.shape)
+        for path, leaf in leaves
+    }
+
+
+def _without_variables(state: TrainState) -> PyTree:
+    return {
+        "step": state.step,
+        "opt_state": state.opt_state,
+        "key": state.key,
+        "ema": state.ema,
+    }

@@ -1,0 +1,59 @@
+"""What a model makes of a whole data set, and the figures of it."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jnets.typing import Array, PyTree
+
+Predict = Callable[[PyTree, tuple[np.ndarray, ...]], np.ndarray]
+
+
+class Evaluation(NamedTuple):
+    """Mean loss, accuracy, and the confusion counts [true class, predicted class]."""
+
+    loss: float
+    accuracy: float
+    confusion: np.ndarray
+
+    @property
+    def macro_recall(self) -> float:
+        """Mean over classes of the share of their examples that were recognised."""
+        per_class = self.confusion.sum(axis=1)
+        recalled = np.diag(self.confusion)[per_class > 0] / per_class[per_class > 0]
+        return float(recalled.mean())
+
+
+def make_predict(model: nn.Module, *, examples: int = 1000) -> Predict:
+    """predict(variables, inputs) -> outputs [N, ...], `examples` at a time.
+
+    The last part is padded with copies of the first example, so that one program is
+    compiled whatever N is.
+    """
+    apply = jax.jit(lambda variables, inputs: model.apply(variables, *inputs))
+
+    def predict(variables: PyTree, inputs: tuple[np.ndarray, ...]) -> np.ndarray:
+        size = len(inputs[0])
+        at = np.arange(-(-size // examples) * examples)
+        at = np.where(at < size, at, 0).reshape(-1, examples)
+        parts = [apply(variables, tuple(x[rows] for x in inputs)) for rows in at]
+        return np.concatenate([np.asarray(p) for p in parts])[:size]
+
+    return predict
+
+
+def evaluate(
+    outputs: np.ndarray, labels: np.ndarray, loss: Callable[[Array, Array], Array]
+) -> Evaluation:
+    """Figures of outputs [N, classes] against labels [N]; `loss` is per example."""
+    classes = outputs.shape[-1]
+    predicted = outputs.argmax(axis=-1)
+    confusion = np.zeros((classes, classes), np.int64)
+    np.add.at(confusion, (labels, predicted), 1)
+    mean_loss = jnp.mean(loss(jnp.asarray(outputs), jnp.asarray(labels)))
+    accuracy = float((predicted == labels).mean())
+    return Evaluation(float(mean_loss), accuracy, confusion)

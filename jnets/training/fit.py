@@ -1,0 +1,181 @@
+"""The training loop: programs over epochs, with a log, checkpoints and a bar."""
+
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from jnets.training.checkpoint import Checkpoints, Totals
+from jnets.training.interrupt import Interrupt
+from jnets.training.program import Data, make_program
+from jnets.training.progress import ProgressBar
+from jnets.training.state import TrainState
+from jnets.training.step import Step
+from jnets.typing import Array
+
+Row = dict[str, float]
+
+SHOW_SECONDS = 0.2  # the host waits for the device, and the bar moves, this often
+
+
+class Plan(NamedTuple):
+    """What `fit` repeats: `epochs` epochs of `updates` updates each.
+
+    `order(state, epoch)` gives an epoch's examples as int32 [updates, examples] (see
+    `program`). Each call of the device does `per_call` updates. Every `evaluate_every`
+    epochs, and at the end, the model is evaluated and the state is saved.
+    """
+
+    order: Callable[[TrainState, int], Array]
+    updates: int
+    epochs: int
+    per_call: int = 1
+    evaluate_every: int = 1
+
+    def due(self, epoch: int) -> bool:
+        """Whether the end of this epoch (counted from 0) is an evaluation."""
+        done = epoch + 1
+        return done % self.evaluate_every == 0 or done == self.epochs
+
+
+class NonFiniteLoss(ArithmeticError):
+    """Training stopped because a loss or gradient was not finite.
+
+    `step` is the update that failed, `examples` the indices it read. The state before
+    it has been saved if the run keeps checkpoints.
+    """
+
+    def __init__(self, step: int, epoch: int, loss: float, examples: np.ndarray):
+        self.step, self.epoch, self.examples = step, epoch, examples
+        shown = ", ".join(map(str, examples[:8])) + (
+            ", ..." if examples[8:].size else ""
+        )
+        super().__init__(
+            f"update {step} (epoch {epoch + 1}) is not finite: loss {loss} on "
+            f"{examples.size} examples [{shown}]; the state before it is kept. Lower "
+            f"the learning rate or look at these examples"
+        )
+
+
+def fit(
+    state: TrainState,
+    step: Step,
+    data: Data,
+    plan: Plan,
+    *,
+    evaluate: Callable[[TrainState], Row] = lambda state: {},
+    record: Callable[[Row], None] = lambda row: None,
+    checkpoints: Checkpoints | None = None,
+    totals: Totals | None = None,
+) -> TrainState:
+    """Train from wherever `state` is to the end of `plan`; return the last state.
+
+    After each epoch `record` gets a row: `step`, `epoch`, training `loss` and
+    `accuracy` over the epoch, the norms of its last update, `seconds` of the epoch,
+    and what `evaluate` returns where it is due. `totals` are the sums of an epoch that
+    a checkpoint was taken in the middle of (see `Checkpoints.restore`).
+
+    Ctrl-C or SIGTERM saves the state and raises KeyboardInterrupt. Errors:
+    NonFiniteLoss, after saving the last finite state.
+    """
+    epoch = int(state.step) // plan.updates
+    loop = _Loop(step, data, plan, checkpoints, totals or {})
+    bar = ProgressBar(plan.updates * plan.epochs, done=int(state.step))
+    with bar, Interrupt() as interrupt:
+        while epoch < plan.epochs:
+            started = time.perf_counter()
+            state, row = loop.epoch(state, epoch, bar, interrupt)
+            row["seconds"] = round(time.perf_counter() - started, 3)
+            if plan.due(epoch):
+                row |= evaluate(state)
+                bar.line(describe(row, plan.epochs))
+            record(row)
+            if checkpoints is not None and plan.due(epoch):
+                checkpoints.save(state)
+            epoch += 1
+    return state
+
+
+def describe(row: Row, epochs: int) -> str:
+    """An epoch's row as one line of text."""
+    figures = [
+        f"{name} {value:.4f}"
+        for name, value in row.items()
+        if name.endswith(("loss", "accuracy"))
+    ]
+    return f"epoch {row['epoch']:>3}/{epochs}  " + "  ".join(figures)
+
+
+class _Loop:
+    """The calls of one epoch; keeps the compiled programs between epochs."""
+
+    def __init__(self, step, data, plan, checkpoints, totals):
+        self.step, self.data, self.plan = step, data, plan
+        self.checkpoints, self.totals = checkpoints, dict(totals)
+        self.programs: dict[int, Callable] = {}
+
+    def epoch(
+        self, state: TrainState, epoch: int, bar: ProgressBar, interrupt: Interrupt
+    ) -> tuple[TrainState, Row]:
+        plan = self.plan
+        order = plan.order(state, epoch)
+        at, pending = int(state.step) % plan.updates, []
+        shown = time.perf_counter()
+        last: Row = {}
+        while at < plan.updates:
+            updates = min(plan.per_call, plan.updates - at)
+            state, metrics = self._program(updates)(state, self.data, order)
+            pending.append(metrics)
+            at += updates
+            late = time.perf_counter() - shown > SHOW_SECONDS
+            if late or at == plan.updates or interrupt.requested:
+                last = self._collect(pending, state, epoch, order)
+                done = sum(len(m["loss"]) for m in pending)
+                pending, shown = [], time.perf_counter()
+                bar.advance(done, epoch + 1, self._mean("loss"))
+            if interrupt.requested:
+                self._save(state)
+                raise KeyboardInterrupt
+        row = {
+            "step": int(state.step),
+            "epoch": epoch + 1,
+            "loss": self._mean("loss"),
+            "accuracy": self._mean("correct"),
+        }
+        self.totals = {}
+        return state, row | last
+
+    def _program(self, updates: int) -> Callable:
+        if updates not in self.programs:
+            self.programs[updates] = make_program(self.step, updates)
+        return self.programs[updates]
+
+    def _save(self, state: TrainState) -> None:
+        if self.checkpoints is not None:
+            self.checkpoints.save(state, self.totals)
+
+    def _mean(self, name: str) -> float:
+        return self.totals[name] / max(self.totals["examples"], 1.0)
+
+    def _collect(self, pending, state, epoch, order) -> dict[str, float]:
+        """Add finished updates to the totals; return the norms of the last one."""
+        fetched = jax.device_get(pending)
+        metrics = {k: np.concatenate([m[k] for m in fetched]) for k in fetched[0]}
+        finite = metrics["finite"]
+        if not finite.all():
+            step = int(state.step)
+            self._save(state)
+            examples = np.asarray(order[step % self.plan.updates])
+            loss = float(metrics["loss"][~finite][0])
+            raise NonFiniteLoss(step, epoch, loss, examples[examples >= 0])
+        sums = {
+            "loss": metrics["loss"] * metrics["examples"],
+            "correct": metrics["correct"],
+            "examples": metrics["examples"],
+        }
+        for name, values in sums.items():
+            before = self.totals.get(name, 0.0)
+            self.totals[name] = before + float(values.sum(dtype=np.float64))
+        return {k: float(v[-1]) for k, v in metrics.items() if k.endswith("_norm")}
