@@ -33,6 +33,9 @@ class Where:
     resume: Path | None = None
     """Run directory to go on with, under the configuration it has."""
 
+    save_seconds: float = 10.0
+    """Seconds of work that a kill may cost: the time between checkpoints."""
+
 
 class Session:
     """One invocation of an experiment: a new run, or one to go on with."""
@@ -55,6 +58,13 @@ class Session:
             self.run = Run.create(self._directory(), description)
         return self.run
 
+    def part(self, run: Run, name: str) -> Run:
+        """A run inside a run, with the same description, in the folder `name`."""
+        directory = run.directory / name
+        if (directory / "config.json").exists():
+            return Run.open(directory)
+        return Run.create(directory, run.description)
+
     def train(
         self,
         run: Run,
@@ -65,7 +75,7 @@ class Session:
         evaluate: Callable[[TrainState], Row],
     ) -> TrainState:
         """`fit` from the newest checkpoint of the run, if it has one."""
-        with run.checkpoints() as checkpoints:
+        with run.checkpoints(seconds=self.where.save_seconds) as checkpoints:
             saved = checkpoints.restore(state)
             totals = {}
             if saved is not None:
@@ -120,6 +130,24 @@ def main(experiment: str, default: Any, body: Callable[[Any, Session], Result]) 
     result |= {"seconds": round(seconds, 1), "run": str(session.run.directory)}
     print("result:", *(f"{k}={_shown(v)}" for k, v in result.items()))
     return 0
+
+
+def at_least(low: int, config: Any, *names: str) -> None:
+    """Raise an InputError unless these fields of a configuration are >= `low`."""
+    for name in names:
+        value = getattr(config, name)
+        if value < low:
+            raise InputError(f"{name}={value} is not usable; expected at least {low}")
+
+
+def fraction(config: Any, *names: str) -> None:
+    """Raise an InputError unless these fields are at least 0 and below 1."""
+    for name in names:
+        value = getattr(config, name)
+        if not 0 <= value < 1:
+            raise InputError(
+                f"{name}={value} is not usable; expected at least 0 and below 1"
+            )
 
 
 def _parse(experiment: str, default: Any) -> Session:

@@ -13,10 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from experiments import harness, plots
-from jnets.data import digits, mnist
-from jnets.data.dataset import Dataset
-from jnets.data.images import ImageSpec, prepare
+from experiments import harness, inputs, plots
+from jnets.data.images import prepare
 from jnets.errors import InputError
 from jnets.inspect import capture, filters
 from jnets.models import create
@@ -59,7 +57,7 @@ class Config:
     data_dir: Path | None = None
     """Directory of the four MNIST files; without it, the digits of scikit-learn."""
     fetch: bool = False
-    """Download the MNIST files into data_dir if they are not there (11 MB)."""
+    """Download MNIST (11 MB) into data_dir, or data/mnist, unless it is there."""
     epochs: int = 20
     """Passes over the training set."""
     batch_size: int = 64
@@ -74,19 +72,11 @@ class Config:
     """Decides initial parameters and the order of examples."""
 
 
-def load_data(config: Config) -> tuple[Dataset, Dataset, ImageSpec]:
-    side = VARIANTS[config.variant][1]
-    if config.data_dir is None:
-        train, test = digits.load()
-        return train, test, digits.DIGITS._replace(size=side)
-    train, test = mnist.load(config.data_dir, fetch=config.fetch)
-    return train, test, mnist.MNIST._replace(size=side)
-
-
 def run(config: Config, session: harness.Session) -> harness.Result:
     check(config)
-    train, test, spec = load_data(config)
-    loss = VARIANTS[config.variant][0]
+    train, test, spec = inputs.handwriting(config.data_dir, config.fetch)
+    loss, side = VARIANTS[config.variant]
+    spec = spec._replace(size=side)
     model = create(config.variant)
     x_train, x_test = prepare(train.inputs[0], spec), prepare(test.inputs[0], spec)
 
@@ -130,6 +120,9 @@ def run(config: Config, session: harness.Session) -> harness.Result:
 
 
 def check(config: Config) -> None:
+    harness.at_least(1, config, "epochs", "batch_size")
+    harness.at_least(0, config, "weight_decay")
+    harness.fraction(config, "momentum")
     if config.variant not in VARIANTS:
         raise InputError(
             f"variant={config.variant!r} is unknown; expected one of {list(VARIANTS)}"

@@ -10,6 +10,7 @@ matplotlib.use("Agg")  # files only: no window, no display needed
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 BLUE, ORANGE, GREY = "#20639b", "#e07b39", "#8a8a8a"
 
@@ -29,7 +30,7 @@ def _clean(axes: Axes, x: str, y: str) -> None:
 def curves(rows: Sequence[dict], path: Path, *, title: str) -> None:
     """Loss and error rate over epochs, training beside test."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.8))
-    figure.suptitle(title)
+    left.set_title(title, loc="left")
     tested = [row for row in rows if "test_loss" in row]
     pairs = ((rows, "", "training", BLUE), (tested, "test_", "test", ORANGE))
     for part, prefix, label, colour in pairs:
@@ -42,14 +43,25 @@ def curves(rows: Sequence[dict], path: Path, *, title: str) -> None:
     _clean(left, "epoch", "loss per example")
     _clean(right, "epoch", "error, %")
     for axes, values in ((left, "loss"), (right, "error")):
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_yscale("log" if values == "loss" else "linear")
         axes.set_ylim(bottom=None if values == "loss" else 0)
         axes.legend(frameon=False)
     _save(figure, path)
 
 
-def confusion(counts: np.ndarray, classes: Sequence[str], path: Path, *, title: str):
-    """Each row is a true class; colour is the share of the row, numbers are counts."""
+def confusion(
+    counts: np.ndarray,
+    classes: Sequence[str],
+    path: Path,
+    *,
+    title: str,
+    shares: bool = False,
+) -> None:
+    """Each row is a true class; colour is the share of the row that went where.
+
+    Numbers are counts, or with `shares` percents of the row.
+    """
     n = len(classes)
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     size = max(4.5, 0.42 * n + 1.5)
@@ -57,10 +69,11 @@ def confusion(counts: np.ndarray, classes: Sequence[str], path: Path, *, title: 
     image = axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
     for i in range(n):
         for j in range(n):
-            if counts[i, j]:
+            text = f"{100 * share[i, j]:.0f}" if shares else str(counts[i, j])
+            if text != "0":
                 colour = "white" if share[i, j] > 0.5 else "black"
                 axes.text(
-                    j, i, str(counts[i, j]), ha="center", va="center",
+                    j, i, text, ha="center", va="center",
                     color=colour, fontsize=7,
                 )  # fmt: skip
     turn = 90 if max(map(len, classes)) > 2 else 0
@@ -80,7 +93,7 @@ def filter_grid(filters: np.ndarray, path: Path, *, title: str) -> None:
     figure, axes = plt.subplots(
         rows, columns, figsize=(1.1 * columns + 0.8, 1.1 * rows + 0.5), squeeze=False
     )
-    figure.suptitle(title, y=1.02)
+    figure.suptitle(title, x=0.12, y=1.02, ha="left")
     limit = np.abs(filters).max()
     for i, cell in enumerate(axes.flat):
         cell.axis("off")
@@ -102,18 +115,54 @@ def feature_maps(
     figure, axes = plt.subplots(
         len(layers) + 1,
         columns,
-        figsize=(0.75 * columns + 1, 0.85 * (len(layers) + 1)),
+        figsize=(0.75 * columns + 1, 1.0 * (len(layers) + 1)),
         squeeze=False,
+        gridspec_kw={"hspace": 0.45, "wspace": 0.08},
     )
-    figure.suptitle(title, y=0.96)
     for cell in axes.flat:
         cell.axis("off")
     axes[0, 0].imshow(image, cmap="gray")
-    axes[0, 0].set_title("input", fontsize=9, loc="left")
+    axes[0, 0].set_title(f"{title}: input", fontsize=9, loc="left")
     for row, (name, maps) in zip(axes[1:], layers.items(), strict=True):
         low, high = maps.min(), maps.max()
         for i in range(maps.shape[-1]):
             row[i].imshow(maps[..., i], cmap="gray", vmin=low, vmax=high)
         size = f"{maps.shape[-1]} maps, {maps.shape[0]}x{maps.shape[1]}"
         row[0].set_title(f"{name}: {size}", fontsize=9, loc="left")
+    _save(figure, path)
+
+
+def flavours(rows: dict[str, Sequence[dict]], path: Path, *, size: int) -> None:
+    """Test error of several descents over passes and over time, one line each."""
+    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(13, 3.8))
+    for (name, part), colour in zip(rows.items(), (ORANGE, BLUE, GREY), strict=True):
+        epochs = [row["epoch"] for row in part]
+        errors = [100 * (1 - row["test_accuracy"]) for row in part]
+        updates = part[-1]["step"] // part[-1]["epoch"]
+        label = f"{name}, {updates} update{'s' * (updates > 1)} a pass"
+        left.plot(epochs, [row["loss"] for row in part], color=colour)
+        middle.plot(epochs, errors, color=colour, label=label)
+        seconds = np.cumsum([row["seconds"] for row in part[1:]])
+        right.plot(seconds, errors[1:], color=colour)
+    for axes in (left, middle, right):
+        axes.set_yscale("log")
+    _clean(left, f"passes over {size} examples", "training loss per example")
+    _clean(middle, f"passes over {size} examples", "test error, %")
+    _clean(right, "seconds after the first pass", "test error, %")
+    middle.legend(frameon=False)
+    right.set_xscale("log")
+    _save(figure, path)
+
+
+def online_curve(rows: Sequence[dict], path: Path, *, title: str) -> None:
+    """Loss and accuracy of names when they are drawn, before they are learned from."""
+    figure, axes = plt.subplots(figsize=(6.5, 4))
+    updates = [row["step"] for row in rows]
+    axes.plot(updates, [row["loss"] for row in rows], color=BLUE, label="loss")
+    accuracies = [row["accuracy"] for row in rows]
+    axes.plot(updates, accuracies, color=ORANGE, label="accuracy")
+    axes.set_ylim(bottom=0)
+    _clean(axes, "names, one update each", "mean over the last 1,000 names")
+    axes.set_title(title, loc="left")
+    axes.legend(frameon=False)
     _save(figure, path)

@@ -145,8 +145,9 @@ class Run:
         path.mkdir(exist_ok=True)
         return path
 
-    def checkpoints(self) -> Checkpoints:
-        return Checkpoints(self.directory / "checkpoints")
+    def checkpoints(self, *, seconds: float = 10.0) -> Checkpoints:
+        """Its checkpoints, to be written every `seconds` seconds."""
+        return Checkpoints(self.directory / "checkpoints", seconds=seconds)
 
     def record(self, row: dict[str, float]) -> None:
         """Append a row to metrics.jsonl."""

@@ -18,7 +18,7 @@ from jnets.errors import InputError
 _CHUNK = 4096  # images at a time: bounds the temporaries to tens of MB
 _MAX_PIXELS = 50_000_000  # beyond any phone's photograph of a digit
 _MIN_CONTRAST = 26  # of 255: less between paper and ink is noise
-_PAPER = 0.15  # of full ink: less is paper grain
+_RINGING = 0.05  # of full ink: less is what JPEG leaves around strokes
 
 
 class ImageSpec(NamedTuple):
@@ -143,7 +143,8 @@ def load_digit_image(path: str | os.PathLike[str], spec: ImageSpec) -> np.ndarra
 
     Takes any file Pillow reads: colour becomes grey, transparency white paper, EXIF
     orientation is applied, of several frames the first counts. The median of the
-    border is the paper; ink is what differs from it, dark on light or light on dark.
+    border is the paper; ink is what differs from it, dark on light or light on dark,
+    by at least 5 % of the strongest ink or three times the border's own variation.
     An image that already has the native size and a dark background is taken pixel for
     pixel (values 0..255 scaled to `maximum`, unless none is above it). Any other is
     cropped to its ink, fitted into `box` with its proportions kept, and centred;
@@ -153,7 +154,8 @@ def load_digit_image(path: str | os.PathLike[str], spec: ImageSpec) -> np.ndarra
     """
     check(spec)
     grey = _read_grey(Path(path))
-    paper = float(np.median(np.append(grey[[0, -1]], grey[:, [0, -1]])))
+    border = np.append(grey[[0, -1]], grey[:, [0, -1]])
+    paper = float(np.median(border))
     dark, light = float(grey.min()), float(grey.max())
     is_native = grey.shape == tuple(spec.native) and paper < (dark + light) / 2
     if is_native:
@@ -166,7 +168,9 @@ def load_digit_image(path: str | os.PathLike[str], spec: ImageSpec) -> np.ndarra
             "expected a digit on plain paper"
         )
     ink = np.clip((grey.astype(np.float32) - paper) / (full - paper), 0, 1)
-    ink[ink < _PAPER] = 0
+    # Three times what 95 % of the border stays within: 6 sigma of a normal grain.
+    grain = 3 * np.percentile(np.abs(border - paper), 95) / abs(full - paper)
+    ink[ink < np.clip(grain, _RINGING, 0.5)] = 0
     return np.rint(_fit(ink, spec) * spec.maximum).astype(np.uint8)
 
 

@@ -1,7 +1,6 @@
 """What the layers of a convolutional net hold and put out, as arrays to be shown."""
 
 import flax.linen as nn
-import jax
 import numpy as np
 
 from jnets.errors import InputError
@@ -23,16 +22,19 @@ def filters(variables: PyTree, layer: str) -> np.ndarray:
 def capture(
     model: nn.Module, variables: PyTree, *inputs: Array
 ) -> dict[str, np.ndarray]:
-    """The output of every layer called on `inputs`: {layer: [B, ...]}.
+    """The output of every layer called on `inputs`, in order: {layer: [B, ...]}.
 
     These are the layers' own results, before the activation function that the model
     applies to them.
     """
-    _, state = model.apply(variables, *inputs, capture_intermediates=True)
-    leaves = jax.tree_util.tree_leaves_with_path(state["intermediates"])
-    outputs = {}
-    for path, value in leaves:
-        names = [p.key for p in path if isinstance(p, jax.tree_util.DictKey)]
-        if names != ["__call__"]:  # the model's own result is no layer's
-            outputs["/".join(names[:-1])] = np.asarray(value)
+    outputs: dict[str, np.ndarray] = {}
+
+    def listen(next_call, args, kwargs, context):
+        result = next_call(*args, **kwargs)
+        if context.method_name == "__call__" and hasattr(context.module, "cost"):
+            outputs["/".join(context.module.path)] = np.asarray(result)
+        return result
+
+    with nn.intercept_methods(listen):
+        model.apply(variables, *inputs)
     return outputs

@@ -1,6 +1,7 @@
 """Checkpoints on disk: Orbax, written in the background, visible only when whole."""
 
 import json
+import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,19 +28,26 @@ class Checkpoints:
 
     `directory` holds one folder per saved step. A folder appears under its name only
     once it is complete: a kill at any moment leaves the previous checkpoint to go on
-    from. Use as a context manager, or call `close`, which waits for the last write.
+    from. `due` after `seconds` without a save: a kill costs that much work at most.
+    Use as a context manager, or call `close`, which waits for the last write.
     """
 
-    def __init__(self, directory: Path, *, keep: int = 2):
+    def __init__(self, directory: Path, *, keep: int = 2, seconds: float = 10.0):
+        self._seconds, self._saved = seconds, time.monotonic()
         self.directory = Path(directory).absolute()
         policy = ocp.training.preservation_policies.LatestN(keep)
         self._checkpointer = ocp.training.Checkpointer(
             self.directory, preservation_policy=policy, cleanup_tmp_directories=True
         )
 
+    def due(self) -> bool:
+        """Whether the last save, or the start, is `seconds` ago."""
+        return time.monotonic() - self._saved >= self._seconds
+
     def save(self, state: TrainState, totals: Totals | None = None) -> None:
         """Write a state in the background; training may donate it at once."""
         self._checkpointer.wait()
+        self._saved = time.monotonic()
         # A copy: on the CPU the writer would read the very buffer that the next
         # update, which donates its state, overwrites.
         state = jax.tree.map(jnp.copy, state)

@@ -24,8 +24,8 @@ class Plan(NamedTuple):
     """What `fit` repeats: `epochs` epochs of `updates` updates each.
 
     `order(state, epoch)` gives an epoch's examples as int32 [updates, examples] (see
-    `program`). Each call of the device does `per_call` updates. Every `evaluate_every`
-    epochs, and at the end, the model is evaluated and the state is saved.
+    `program`). Each call of the device does `per_call` updates. The model is evaluated
+    every `evaluate_every` epochs and at the end.
     """
 
     order: Callable[[TrainState, int], Array]
@@ -74,7 +74,8 @@ def fit(
 
     After each epoch `record` gets a row: `step`, `epoch`, training `loss` and
     `accuracy` over the epoch, the norms of its last update, `seconds` of the epoch,
-    and what `evaluate` returns where it is due. `totals` are the sums of an epoch that
+    and what `evaluate` returns where it is due. States are saved at the ends of epochs,
+    when `checkpoints` says it is time, and at the very end. `totals` are the sums of an epoch that
     a checkpoint was taken in the middle of (see `Checkpoints.restore`).
 
     Ctrl-C or SIGTERM saves the state and raises KeyboardInterrupt. Errors:
@@ -92,9 +93,9 @@ def fit(
                 row |= evaluate(state)
                 bar.line(describe(row, plan.epochs))
             record(row)
-            if checkpoints is not None and plan.due(epoch):
-                checkpoints.save(state)
             epoch += 1
+            if checkpoints and (checkpoints.due() or epoch == plan.epochs):
+                checkpoints.save(state)
     return state
 
 
@@ -153,7 +154,7 @@ class _Loop:
         return self.programs[updates]
 
     def _save(self, state: TrainState) -> None:
-        if self.checkpoints is not None:
+        if self.checkpoints:
             self.checkpoints.save(state, self.totals)
 
     def _mean(self, name: str) -> float:

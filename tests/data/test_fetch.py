@@ -86,9 +86,10 @@ def test_second_mirror_goes_on_where_the_first_was_cut(remote, mirror, tmp_path)
     assert mirror.requests[1] == ("/plain/f.bin", f"bytes={HALF}-")
 
 
-def test_server_without_ranges_starts_over(remote, tmp_path):
+def test_server_without_ranges_starts_over(remote, mirror, tmp_path):
     (tmp_path / "f.bin.part").write_bytes(CONTENT[:1000])
     assert fetch(remote("norange"), tmp_path).read_bytes() == CONTENT
+    assert mirror.requests == [("/norange/f.bin", "bytes=1000-")]
 
 
 def test_silence_times_out_and_keeps_bytes(remote, tmp_path, monkeypatch):

@@ -104,7 +104,7 @@ def test_encode_nothing():
 
 def test_read_folder(tmp_path):
     (tmp_path / "Polish.txt").write_bytes("Ślusarski\r\n\r\nNowak".encode())
-    (tmp_path / "Czech.txt").write_bytes("\ufeffAbl \n\n  \nAdsit\n".encode())
+    (tmp_path / "Czech.txt").write_bytes("\ufeff\nAbl \n  \nAdsit\n".encode())
     (tmp_path / "._Czech.txt").write_bytes(b"\xff")
     (tmp_path / "README.md").write_text("not names")
     (tmp_path / "more").mkdir()
@@ -191,6 +191,13 @@ def test_split_without_shared_names_is_exact_and_depends_on_seed():
     sizes = [np.bincount(part.labels).tolist() for part in unique_split(data)]
     assert sizes == [[40, 1], [10, 1]]
     assert pairs(unique_split(data, seed=1)[1]) != pairs(unique_split(data)[1])
+
+
+def test_small_class_inside_a_large_one_gets_its_exact_share():
+    large = [f"a{'b' * n}" for n in range(100)]
+    for seed in range(10):
+        _, test = unique_split(dataset({"A": large, "B": large[:10]}), seed=seed)
+        assert np.bincount(test.labels).tolist() == [20, 2]
 
 
 @pytest.mark.parametrize("held_out", [0, 1, -0.5, 2, float("nan")])
