@@ -1,6 +1,6 @@
 """The pictures that experiments leave in their run directories."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import matplotlib
@@ -132,7 +132,7 @@ def feature_maps(
     _save(figure, path)
 
 
-def flavours(rows: dict[str, Sequence[dict]], path: Path, *, size: int) -> None:
+def flavours(rows: Mapping[str, Sequence[dict]], path: Path, *, size: int) -> None:
     """Test error of several descents over passes and over time, one line each."""
     figure, (left, middle, right) = plt.subplots(1, 3, figsize=(13, 3.8))
     for (name, part), colour in zip(rows.items(), (ORANGE, BLUE, GREY), strict=True):

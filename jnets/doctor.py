@@ -3,6 +3,7 @@
 import os
 import platform
 from importlib import metadata
+from typing import Any
 
 import jax
 
@@ -42,11 +43,14 @@ def report() -> list[tuple[str, str]]:
         ("host cores", str(os.cpu_count())),
         (
             "compilation cache",
-            str(jax.config.jax_compilation_cache_dir or "off")
-            + " (JAX_COMPILATION_CACHE_DIR)",
+            f"{_setting('jax_compilation_cache_dir') or 'off'} "
+            f"(JAX_COMPILATION_CACHE_DIR)",
         ),
-        ("64-bit", str(bool(jax.config.jax_enable_x64))),
-        ("matmul precision", str(jax.config.jax_default_matmul_precision or "default")),
+        ("64-bit", str(_setting("jax_enable_x64"))),
+        (
+            "matmul precision",
+            str(_setting("jax_default_matmul_precision") or "default"),
+        ),
         ("XLA_FLAGS", os.environ.get("XLA_FLAGS") or "not set"),
     ]
     for name, meaning in MEMORY.items():
@@ -62,7 +66,11 @@ def version(package: str) -> str:
         return "not installed"
 
 
-def _memory(device: jax.Device) -> str:
+def _setting(name: str) -> Any:
+    return getattr(jax.config, name)
+
+
+def _memory(device: Any) -> str:
     stats = device.memory_stats() or {}
     if "bytes_limit" not in stats:
         return ""

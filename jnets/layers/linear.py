@@ -33,7 +33,8 @@ class Dense(nn.Module):
             return y
         bias = self.param("bias", init.bias(fan_in), (self.features,), dtype)
         # The bias is widened by hand: implicit rank promotion is an error in tests.
-        return y + jnp.expand_dims(*self.policy.cast(bias), range(y.ndim - 1))
+        (bias,) = self.policy.cast(bias)
+        return y + jnp.expand_dims(bias, range(y.ndim - 1))
 
     def cost(self, x: Shape, y: Shape) -> Cost:
         return affine_cost(y, x[-1], self.use_bias)

@@ -232,7 +232,8 @@ def subsample(
     Windows do not overlap and positions left over at the high edge are dropped.
     coefficient and bias are [c], one pair per feature map. The squashing function
     that follows in the paper is left to the caller. The sum is not divided by the
-    window: a coefficient of 1 / 4 with a 2 x 2 window is an average.
+    window: a coefficient of 1 / 4 with a 2 x 2 window is an average. bfloat16 and
+    float16 are computed in float32 and rounded once; the result has the type of x.
     Source: LeCun, Bottou, Bengio and Haffner 1998, section II.B, layer S2.
 
     Errors: InputError if coefficient or bias is not [c], and as `max_pool`.
@@ -246,6 +247,9 @@ def subsample(
     for name, value in (("coefficient", coefficient), ("bias", bias)):
         if value.shape != (c,):
             raise InputError(f"{name} has shape {value.shape}: expected ({c},)")
-    total = _sum(x, _windows(x, window, None, 0, False)).astype(x.dtype)
+    total = _sum(x, _windows(x, window, None, 0, False))
     shape = (1,) * (x.ndim - 1) + (c,)
-    return total * coefficient.reshape(shape) + bias.reshape(shape)
+    coefficient, bias = (
+        v.astype(total.dtype).reshape(shape) for v in (coefficient, bias)
+    )
+    return (total * coefficient + bias).astype(x.dtype)

@@ -35,9 +35,11 @@ class Checkpoints:
     def __init__(self, directory: Path, *, keep: int = 2, seconds: float = 10.0):
         self._seconds, self._saved = seconds, time.monotonic()
         self.directory = Path(directory).absolute()
-        policy = ocp.training.preservation_policies.LatestN(keep)
+        policy: Any = ocp.training.preservation_policies.LatestN(keep)
         self._checkpointer = ocp.training.Checkpointer(
-            self.directory, preservation_policy=policy, cleanup_tmp_directories=True
+            str(self.directory),
+            preservation_policy=policy,
+            cleanup_tmp_directories=True,
         )
 
     def due(self) -> bool:
@@ -74,9 +76,9 @@ class Checkpoints:
             latest,
             {"variables": abstract.variables, "training": _without_variables(abstract)},
         )
-        metadata = self._checkpointer.checkpointables_metadata(latest).custom_metadata
+        metadata: Any = self._checkpointer.checkpointables_metadata(latest)
         state = like.replace(**tree["variables"], **tree["training"])
-        return Saved(state, json.loads((metadata or {}).get("totals", "{}")))
+        return Saved(state, json.loads(metadata.custom_metadata["totals"]))
 
     def variables(self, like: PyTree) -> PyTree:
         """The newest parameters and batch statistics only, shaped as `like`."""

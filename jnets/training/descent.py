@@ -5,11 +5,11 @@ schedule, set theta_{t+1} = theta_t - rho_t g_t. They differ in how many example
 update reads: one (online), a few (minibatch), or all of them (batch).
 """
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from jnets.errors import InputError
 
-Reduction = Literal["mean", "sum"]
+Reduction: TypeAlias = str  # "mean" or "sum"
 
 
 class Descent(NamedTuple):

@@ -9,8 +9,7 @@ import optax
 from jnets.typing import Array, PRNGKey, PyTree
 
 
-@flax.struct.dataclass
-class TrainState:
+class TrainState(flax.struct.PyTreeNode):
     """State is data: the model, the optimizer and the loss are closed over elsewhere.
 
     `step` counts updates and is also the position in the data; `key` never changes:
