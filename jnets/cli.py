@@ -94,7 +94,7 @@ def _predict(arguments: argparse.Namespace, console: Console) -> None:
 def _doctor(arguments: argparse.Namespace, console: Console) -> None:
     del arguments
     for name, value in doctor.report():
-        console.print(f"{name:<31}{value}", soft_wrap=True, markup=False)
+        console.print(f"{name:<32}{value}", soft_wrap=True, markup=False)
 
 
 if __name__ == "__main__":

@@ -49,7 +49,7 @@ def report() -> list[tuple[str, str]]:
         ("64-bit", str(_setting("jax_enable_x64"))),
         (
             "matmul precision",
-            str(_setting("jax_default_matmul_precision") or "default"),
+            _setting("jax_default_matmul_precision") or "default",
         ),
         ("XLA_FLAGS", os.environ.get("XLA_FLAGS") or "not set"),
     ]

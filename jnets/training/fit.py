@@ -75,8 +75,8 @@ def fit(
     After each epoch `record` gets a row: `step`, `epoch`, training `loss` and
     `accuracy` over the epoch, the norms of its last update, `seconds` of the epoch,
     and what `evaluate` returns where it is due. States are saved at the ends of epochs,
-    when `checkpoints` says it is time, and at the very end. `totals` are the sums of an epoch that
-    a checkpoint was taken in the middle of (see `Checkpoints.restore`).
+    when `checkpoints` says it is time, and at the very end. `totals` are the sums of
+    an epoch that a checkpoint was taken in the middle of (see `Checkpoints.restore`).
 
     Ctrl-C or SIGTERM saves the state and raises KeyboardInterrupt. Errors:
     NonFiniteLoss, after saving the last finite state.

@@ -1,0 +1,73 @@
+"""Timing that can be trusted on a machine that is not alone: ratios in one run."""
+
+import json
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import jax
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def alternate(
+    cases: Mapping[str, Callable[[], object]], *, rounds: int
+) -> dict[str, list[float]]:
+    """Seconds of every case, `rounds` times, the cases taking turns.
+
+    Taking turns lets noise fall on all of them alike. Each case is called once before
+    the clock starts, which compiles it, and must block until its result is there.
+    """
+    for case in cases.values():
+        case()
+    seconds: dict[str, list[float]] = {name: [] for name in cases}
+    for _ in range(rounds):
+        for name, case in cases.items():
+            started = time.perf_counter()
+            case()
+            seconds[name].append(time.perf_counter() - started)
+    return seconds
+
+
+def rates(count: int, seconds: list[float]) -> dict[str, float]:
+    """Median, slowest and fastest of `count` things per second."""
+    return {
+        "median": round(count / statistics.median(seconds), 1),
+        "slowest": round(count / max(seconds), 1),
+        "fastest": round(count / min(seconds), 1),
+        "runs": len(seconds),
+    }
+
+
+def machine(*packages: str) -> dict[str, Any]:
+    """What a figure was measured on."""
+    return {
+        "device": jax.devices()[0].device_kind
+        if jax.default_backend() != "cpu"
+        else _processor(),
+        "cores": len(os.sched_getaffinity(0)),
+        "python": platform.python_version(),
+    } | {name: metadata.version(name) for name in ("jax", *packages)}
+
+
+def write(name: str, rows: list[dict[str, Any]]) -> Path:
+    """Replace the rows of this Python's jax in results/<name>.jsonl; keep others."""
+    path = RESULTS / f"{name}.jsonl"
+    old = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    keys = ("device", "cores", "jax")
+    new = {tuple(row[k] for k in keys) for row in rows}
+    kept = [row for row in old if tuple(row[k] for k in keys) not in new]
+    path.write_text("".join(json.dumps(row) + "\n" for row in kept + rows))
+    return path
+
+
+def _processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
