@@ -148,6 +148,7 @@ def learn_online(
         updates=EPOCH,
         epochs=len(orders),
         per_call=EPOCH,
+        merge=True,
         evaluate_every=10,
     )
     return measure(session.train(run, state, step, data, plan, figures))

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 
 from jnets.layers import Affine, Policy
 from jnets.ops import activation
+from jnets.ops.bptt import RECURRENCES, last_state
 from jnets.ops.unroll import final_state
 from jnets.typing import Array
 
@@ -48,10 +49,17 @@ class SurnameRNN(nn.Module):
         (w, b), (v, c) = self.i2h.weights(), self.i2o.weights()
         w_x, w_h = jnp.split(w, [self.vocabulary])
         v_x, v_h = jnp.split(v, [self.vocabulary])
-        # A product with a one-hot letter is a row of the matrix.
-        z = w_x[tokens.T] + b[None, None]
-        # T x B x H
-        h0 = jnp.zeros(z.shape[1:], z.dtype)
-        h = final_state(lambda z_t, h_prev: g(z_t + h_prev @ w_h), z, h0, lengths - 1)
+        if tokens.shape[0] == 1 and self.activation in RECURRENCES:
+            # One name at a time, as the lecture trains: explicit BPTT, no padding.
+            h = last_state(w_x, w_h, b, tokens[0], lengths[0] - 1, self.activation)[
+                None
+            ]
+        else:
+            # A product with a one-hot letter is a row of the matrix.
+            z = w_x[tokens.T] + b[None, None]
+            # T x B x H
+            h0 = jnp.zeros(z.shape[1:], z.dtype)
+            h = final_state(lambda z, h: g(z + h @ w_h), z, h0, lengths - 1)
+        # B x H
         last = jnp.take_along_axis(tokens, lengths[:, None] - 1, axis=1)[:, 0]
         return self.policy.finish(v_x[last] + h @ v_h + c[None])

@@ -24,7 +24,8 @@ class Plan(NamedTuple):
     """What `fit` repeats: `epochs` epochs of `updates` updates each.
 
     `order(state, epoch)` gives an epoch's examples as int32 [updates, examples] (see
-    `program`). Each call of the device does `per_call` updates. The model is evaluated
+    `program`). Each call of the device does `per_call` updates, as one function if
+    `merge` (see `make_program`). The model is evaluated
     every `evaluate_every` epochs and at the end.
     """
 
@@ -32,6 +33,7 @@ class Plan(NamedTuple):
     updates: int
     epochs: int
     per_call: int = 1
+    merge: bool = False
     evaluate_every: int = 1
 
     def due(self, epoch: int) -> bool:
@@ -150,7 +152,9 @@ class _Loop:
 
     def _program(self, updates: int) -> Callable:
         if updates not in self.programs:
-            self.programs[updates] = make_program(self.step, updates)
+            self.programs[updates] = make_program(
+                self.step, updates, merge=self.plan.merge
+            )
         return self.programs[updates]
 
     def _save(self, state: TrainState) -> None:

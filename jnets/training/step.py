@@ -32,7 +32,8 @@ def make_step(
     to [chunks, examples / chunks] and its gradient accumulated by a scan. Padding
     examples have weight 0. Metrics: `loss` (mean over examples), `correct` and
     `examples` (counts), `finite`, and with `norms` the l2 norms `grad_norm`,
-    `update_norm`, `param_norm`.
+    `update_norm`, `param_norm`. Norms cost a pass over all weights, which online
+    updates of a small net feel; without them only the loss is checked for being finite.
 
     A loss or gradient that is not finite leaves the state as it was, step included:
     the next update would meet the same batch with the same key, so the run stands
@@ -63,9 +64,10 @@ def make_step(
             grads = jax.tree.map(lambda g: g / examples, grads)
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         metrics = {"loss": total / examples, "correct": correct, "examples": examples}
-        grad_norm = optax.global_norm(grads)
-        finite = jnp.isfinite(total) & jnp.isfinite(grad_norm)
+        finite = jnp.isfinite(total)
         if norms:
+            grad_norm = optax.global_norm(grads)
+            finite &= jnp.isfinite(grad_norm)
             metrics |= {
                 "grad_norm": grad_norm,
                 "update_norm": optax.global_norm(updates),

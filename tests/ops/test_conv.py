@@ -26,6 +26,12 @@ F32 = {"rtol": 1e-5, "atol": 1e-5}
 X64 = {"rtol": 1e-12, "atol": 1e-12}
 
 
+def gaussian(*shape):
+    """Float32 data by NumPy: jax.random would compile anew for every shape."""
+    rng = np.random.default_rng(shape)
+    return jnp.asarray(rng.standard_normal(shape), jnp.float32)
+
+
 def loop_conv(x, kernel, stride, pads, dilation, groups):
     """The definition, one output position at a time, in float64."""
     axes = x.ndim - 2
@@ -87,7 +93,7 @@ def test_conv_is_its_definition(case):
         x = normal(rng, 2, *sizes, c_in)
         kernel = normal(rng, *window, c_in // groups, c_out)
         bias = normal(rng, c_out)
-        y = conv(x, kernel, bias, **options)
+        y = jax.jit(lambda *a: conv(*a, **options))(x, kernel, bias)
         expected = np.asarray(bias) + loop_conv(
             np.asarray(x),
             np.asarray(kernel),
@@ -107,7 +113,7 @@ def test_conv_transpose_is_the_adjoint_of_conv(case):
     with jax.enable_x64(True):
         x = normal(rng, 2, *sizes, c_in)
         kernel = normal(rng, *window, c_in // groups, c_out)
-        forward = conv(x, kernel, **options)
+        forward, transpose = jax.vjp(jax.jit(lambda x: conv(x, kernel, **options)), x)
         y = normal(rng, *forward.shape)
         blocks = kernel.reshape(*window, c_in // groups, groups, c_out // groups)
         swapped = jnp.swapaxes(blocks, -1, -3).reshape(*window, c_out // groups, c_in)
@@ -122,12 +128,13 @@ def test_conv_transpose_is_the_adjoint_of_conv(case):
         left_over = tuple(
             (n + low + high - d * (k - 1) - 1) % s for n, k, s, (low, high), d in rows
         )
-        back = conv_transpose(y, swapped, output_padding=left_over, **options)
+        back = jax.jit(
+            lambda y: conv_transpose(y, swapped, output_padding=left_over, **options)
+        )(y)
         assert back.shape == x.shape
         np.testing.assert_allclose(
             jnp.vdot(forward, y), jnp.vdot(x, back), rtol=1e-10, atol=1e-10
         )
-        _, transpose = jax.vjp(lambda x: conv(x, kernel, **options), x)
         np.testing.assert_allclose(back, transpose(y)[0], **X64)
 
 
@@ -178,9 +185,9 @@ def test_convolve_is_symmetric_when_full_and_correlate_matches_numpy():
     )
 
 
-def test_same_is_the_explicit_padding_it_stands_for(key):
-    x = jax.random.normal(key, (1, 8, 7, 2))
-    kernel = jax.random.normal(key, (3, 4, 2, 2))
+def test_same_is_the_explicit_padding_it_stands_for():
+    x = gaussian(1, 8, 7, 2)
+    kernel = gaussian(3, 4, 2, 2)
     pads = resolve_padding((8, 7), (3, 4), stride=(2, 3), padding="SAME")
     assert pads == ((0, 1), (1, 2))
     same = conv(x, kernel, stride=(2, 3), padding="SAME")
@@ -188,15 +195,19 @@ def test_same_is_the_explicit_padding_it_stands_for(key):
     assert (same == conv(x, kernel, stride=(2, 3), padding=pads)).all()
 
 
-def test_groups_are_convolutions_side_by_side(key):
-    x = jax.random.normal(key, (2, 6, 6, 4))
-    kernel = jax.random.normal(key, (3, 3, 2, 6))
-    halves = [
-        conv(x[..., 2 * j : 2 * j + 2], kernel[..., 3 * j : 3 * j + 3]) for j in (0, 1)
-    ]
-    np.testing.assert_allclose(
-        conv(x, kernel, groups=2), jnp.concatenate(halves, axis=-1), **F32
-    )
+def test_groups_are_convolutions_side_by_side():
+    x = gaussian(2, 6, 6, 4)
+    kernel = gaussian(3, 3, 2, 6)
+
+    @jax.jit
+    def both(x, kernel):
+        halves = [
+            conv(x[..., 2 * j : 2 * j + 2], kernel[..., 3 * j : 3 * j + 3])
+            for j in (0, 1)
+        ]
+        return conv(x, kernel, groups=2), jnp.concatenate(halves, axis=-1)
+
+    np.testing.assert_allclose(*both(x, kernel), **F32)
 
 
 @pytest.mark.parametrize("function", [conv, conv_transpose])
@@ -216,10 +227,10 @@ def test_gradients(x64, function, axes):
 
 
 @pytest.mark.parametrize("function", [conv, conv_transpose])
-def test_jit_vmap_and_strict_promotion_agree_with_plain_calls(key, function):
-    x = jax.random.normal(key, (3, 2, 6, 5, 4))
-    kernel = jax.random.normal(key, (3, 2, 2, 4))
-    bias = jax.random.normal(key, (4,))
+def test_jit_vmap_and_strict_promotion_agree_with_plain_calls(function):
+    x = gaussian(3, 2, 6, 5, 4)
+    kernel = gaussian(3, 2, 2, 4)
+    bias = gaussian(4)
 
     def f(x):
         return function(x, kernel, bias, stride=2, padding=1, groups=2)
@@ -227,21 +238,22 @@ def test_jit_vmap_and_strict_promotion_agree_with_plain_calls(key, function):
     flat = f(x.reshape(6, 6, 5, 4))
     plain = flat.reshape(3, 2, *flat.shape[1:])
     with jax.numpy_dtype_promotion("strict"):
-        np.testing.assert_allclose(jax.vmap(f)(x), plain, **F32)
-        np.testing.assert_allclose(jax.jit(f)(x[0]), plain[0], **F32)
+        mapped, compiled = jax.jit(lambda x: (jax.vmap(f)(x), f(x[0])))(x)
+    np.testing.assert_allclose(mapped, plain, **F32)
+    np.testing.assert_allclose(compiled, plain[0], **F32)
 
 
 @pytest.mark.parametrize("function", [conv, conv_transpose])
-def test_bfloat16_stays_bfloat16_and_close(key, function):
-    keys = jax.random.split(key, 2)
-    x = jax.random.normal(keys[0], (2, 6, 6, 8)).astype(jnp.bfloat16)
-    kernel = jax.random.normal(keys[1], (3, 3, 8, 8)).astype(jnp.bfloat16)
+def test_bfloat16_stays_bfloat16_and_close(function):
+    x = gaussian(2, 6, 6, 8).astype(jnp.bfloat16)
+    kernel = gaussian(3, 3, 8, 8).astype(jnp.bfloat16)
+    function = jax.jit(function)
     y = function(x, kernel)
     exact = function(x.astype(jnp.float32), kernel.astype(jnp.float32))
     assert y.dtype == jnp.bfloat16
     # Sums of 72 products of unit scale are about 8 in size: 2^-8 of it, twice over.
     np.testing.assert_allclose(y.astype(jnp.float32), exact, rtol=2**-7, atol=0.06)
-    grads = jax.grad(lambda *a: function(*a).sum(), argnums=(0, 1))(x, kernel)
+    grads = jax.jit(jax.grad(lambda *a: function(*a).sum(), (0, 1)))(x, kernel)
     assert [g.dtype for g in grads] == [jnp.bfloat16, jnp.bfloat16]
 
 

@@ -27,8 +27,19 @@ F32 = {"rtol": 1e-6, "atol": 1e-6}
 X64 = {"rtol": 1e-12, "atol": 1e-12}
 
 
+def gaussian(*shape):
+    """Float32 data by NumPy: jax.random would compile anew for every shape."""
+    rng = np.random.default_rng(shape)
+    return jnp.asarray(rng.standard_normal(shape), jnp.float32)
+
+
 def image(*rows):
     return jnp.array(rows)[None, ..., None]
+
+
+def plane(pool, x, *arguments, **options):
+    """The one image and channel of pool(x, ...), compiled as one program."""
+    return jax.jit(lambda x: pool(x, *arguments, **options))(x)[0, ..., 0].tolist()
 
 
 def loop_pool(x, window, stride, pads, ceil_mode, reduce):
@@ -79,18 +90,22 @@ def test_pools_are_their_definitions(case, seed):
     def loop(reduce):
         return loop_pool(x, window, stride, pads, ceil_mode, reduce)
 
-    def run(pool, **more):
-        options = dict(stride=stride, padding=pads, ceil_mode=ceil_mode, **more)
-        return jax.jit(lambda x: pool(x, window, **options))(x)
+    @jax.jit
+    def run(x):
+        options = dict(stride=stride, padding=pads, ceil_mode=ceil_mode)
+        return (
+            max_pool(x, window, **options),
+            avg_pool(x, window, **options),
+            avg_pool(x, window, count_include_pad=False, **options),
+        )
 
     with jax.enable_x64(True):
-        largest = run(max_pool)
-        means = run(avg_pool), run(avg_pool, count_include_pad=False)
+        largest, padded, inside = map(np.asarray, run(x))
     assert (largest == loop(lambda values, _: values.max(1))).all()
     expected = loop(lambda values, counted: values.sum(1) / counted)
-    np.testing.assert_allclose(means[0], expected, **X64)
+    np.testing.assert_allclose(padded, expected, **X64)
     expected = loop(lambda values, _: values.mean(1))
-    np.testing.assert_allclose(means[1], expected, **X64)
+    np.testing.assert_allclose(inside, expected, **X64)
 
 
 def cases_of(name):
@@ -131,34 +146,32 @@ def test_stored_pytorch_values_and_gradients(name):
 
 def test_max_pool_by_hand():
     x = image([1.0, 2.0, 3.0], [4.0, 5.0, 6.0], [9.0, 8.0, 7.0])
-    assert max_pool(x, 2, stride=1)[0, ..., 0].tolist() == [[5.0, 6.0], [9.0, 8.0]]
-    assert max_pool(x, 2)[0, ..., 0].tolist() == [[5.0]]
-    ceil = max_pool(x, 2, ceil_mode=True)
-    assert ceil[0, ..., 0].tolist() == [[5.0, 6.0], [9.0, 7.0]]
-    wide = max_pool(x, (1, 3))
-    assert wide[0, ..., 0].tolist() == [[3.0], [6.0], [9.0]]
-    assert max_pool(-x, 3, padding=1)[0, ..., 0].tolist() == [[-1.0]]
+    assert plane(max_pool, x, 2, stride=1) == [[5.0, 6.0], [9.0, 8.0]]
+    assert plane(max_pool, x, 2) == [[5.0]]
+    assert plane(max_pool, x, 2, ceil_mode=True) == [[5.0, 6.0], [9.0, 7.0]]
+    assert plane(max_pool, x, (1, 3)) == [[3.0], [6.0], [9.0]]
+    assert plane(max_pool, -x, 3, padding=1) == [[-1.0]]
 
 
 def test_max_pool_of_integers_pads_with_the_least_one():
     x = jnp.array([-7, -3, -128], jnp.int8).reshape(1, 3, 1)
-    y = max_pool(x, 2, padding=1)
+    y = jax.jit(lambda x: max_pool(x, 2, padding=1))(x)
     assert y.dtype == jnp.int8 and y.ravel().tolist() == [-7, -3]
 
 
 def test_max_pool_passes_nan_and_infinity_on():
     x = jnp.array([1.0, jnp.nan, -jnp.inf, 2.0, jnp.inf, 0.0]).reshape(1, 6, 1)
-    y = max_pool(x, 2, stride=1).ravel()
-    assert jnp.isnan(y).tolist() == [True, True, False, False, False]
+    y = np.ravel(jax.jit(lambda x: max_pool(x, 2, stride=1))(x))
+    assert np.isnan(y).tolist() == [True, True, False, False, False]
     assert y[2:].tolist() == [2.0, jnp.inf, jnp.inf]
 
 
 def test_the_gradient_of_a_tie_goes_to_its_first_position():
     x = image([0.0, 1.0, 1.0], [1.0, 0.0, 1.0], [1.0, 1.0, 1.0])
-    dx = jax.grad(lambda x: max_pool(x, 3).sum())(x)
+    dx = jax.jit(jax.grad(lambda x: max_pool(x, 3).sum()))(x)
     assert dx[0, ..., 0].tolist() == [[0.0, 1.0, 0.0], [0.0] * 3, [0.0] * 3]
     line = jnp.ones((1, 9, 1))
-    dx = jax.grad(lambda x: max_pool(x, 9).sum())(line)
+    dx = jax.jit(jax.grad(lambda x: max_pool(x, 9).sum()))(line)
     assert dx.ravel().tolist() == [1.0] + [0.0] * 8
 
 
@@ -167,29 +180,28 @@ def test_average_divisors_by_hand():
     options = {"stride": 2, "padding": 1, "ceil_mode": True}
     # Corners see one position of x: 4 with padding. The lowest row and the last column
     # of windows stop at the padding.
-    padded = avg_pool(x, 2, **options)[0, ..., 0].tolist()
-    assert padded == [[0.25, 1.25], [2.75, 7.0]]
-    inside = avg_pool(x, 2, count_include_pad=False, **options)[0, ..., 0].tolist()
+    assert plane(avg_pool, x, 2, **options) == [[0.25, 1.25], [2.75, 7.0]]
+    inside = plane(avg_pool, x, 2, count_include_pad=False, **options)
     assert inside == [[1.0, 2.5], [5.5, 7.0]]
-    beyond = avg_pool(x, 2, ceil_mode=True)[0, ..., 0].tolist()
-    assert beyond == [[3.0, 4.5], [7.5, 9.0]]
+    assert plane(avg_pool, x, 2, ceil_mode=True) == [[3.0, 4.5], [7.5, 9.0]]
 
 
-def test_global_average(key):
+def test_global_average():
     x = jnp.arange(12.0).reshape(1, 2, 3, 2)
     assert global_avg_pool(x).tolist() == [[5.0, 6.0]]
-    x = jax.random.normal(key, (2, 3, 4, 5, 2))
-    np.testing.assert_allclose(global_avg_pool(x), np.mean(x, (1, 2, 3)), **F32)
+    x = gaussian(2, 3, 4, 5, 2)
+    means = global_avg_pool(x)
+    np.testing.assert_allclose(means, np.asarray(x).mean((1, 2, 3)), **F32)
     whole = avg_pool(x, (3, 4, 5)).reshape(2, 2)
-    np.testing.assert_allclose(global_avg_pool(x), whole, **F32)
+    np.testing.assert_allclose(means, whole, **F32)
 
 
 def test_adaptive_windows_by_hand():
     x = jnp.arange(14.0).reshape(1, 14, 1)
     # The windows of torchvision's GoogLeNet: 0-4, 3-7, 7-11 and 10-14, ends excluded.
-    assert adaptive_avg_pool(x, 4).ravel().tolist() == [1.5, 4.5, 8.5, 11.5]
-    assert adaptive_avg_pool(x, 7).ravel().tolist() == avg_pool(x, 2).ravel().tolist()
-    assert adaptive_avg_pool(x[:, :2], 3).ravel().tolist() == [0.0, 0.5, 1.0]
+    assert plane(adaptive_avg_pool, x, 4) == [1.5, 4.5, 8.5, 11.5]
+    assert plane(adaptive_avg_pool, x, 7) == plane(avg_pool, x, 2)
+    assert plane(adaptive_avg_pool, x[:, :2], 3) == [0.0, 0.5, 1.0]
 
 
 def test_subsample_is_lenets_s2():
@@ -206,7 +218,7 @@ def test_gradients(x64, axes):
     sizes = (5, 4, 3)[:axes]
     count = 2 * int(np.prod(sizes))
     # Distinct values, so that no maximum changes hands within the finite difference.
-    x = np.random.default_rng(0).permutation(count).reshape(1, *sizes, 2) / 7.0
+    x = np.random.default_rng(0).permutation(count).reshape(1, *sizes, 2) / count
     options = {"stride": 2, "padding": 1, "ceil_mode": True}
 
     def pools(x, coefficient, bias):
@@ -239,24 +251,26 @@ def all_pools(x):
     )
 
 
-def test_jit_vmap_and_strict_promotion_agree_with_plain_calls(key):
-    x = jax.random.normal(key, (3, 2, 7, 6, 4))
+def test_jit_vmap_and_strict_promotion_agree_with_plain_calls():
+    x = gaussian(3, 2, 7, 6, 4)
     flat = all_pools(x.reshape(6, 7, 6, 4))
     with jax.numpy_dtype_promotion("strict"):
-        mapped, compiled = jax.vmap(all_pools)(x), jax.jit(all_pools)(x[0])
+        mapped, compiled = jax.jit(lambda x: (jax.vmap(all_pools)(x), all_pools(x[0])))(
+            x
+        )
     for whole, batched, single in zip(flat, mapped, compiled, strict=True):
         plain = whole.reshape(3, 2, *whole.shape[1:])
         np.testing.assert_allclose(batched, plain, **F32)
         np.testing.assert_allclose(single, plain[0], **F32)
 
 
-def test_bfloat16_is_summed_in_float32_and_rounded_once(key):
-    x = jax.random.normal(key, (2, 7, 6, 4)).astype(jnp.bfloat16)
-    exact = all_pools(x.astype(jnp.float32))
-    for y, wide in zip(all_pools(x), exact, strict=True):
+def test_bfloat16_is_summed_in_float32_and_rounded_once():
+    x = gaussian(2, 7, 6, 4).astype(jnp.bfloat16)
+    pools = jax.jit(all_pools)
+    for y, wide in zip(pools(x), pools(x.astype(jnp.float32)), strict=True):
         assert y.dtype == jnp.bfloat16
         np.testing.assert_allclose(y.astype(jnp.float32), wide, rtol=2**-7, atol=2**-7)
-    ones = jnp.ones((1, 40, 40, 1), jnp.bfloat16)  # 1600 is beyond 8 bits, 256 is not
+    ones = jnp.ones((1, 40, 40, 1), jnp.bfloat16)  # a bfloat16 sum of ones stops at 256
     assert avg_pool(ones, 40).item() == global_avg_pool(ones).item() == 1.0
     assert adaptive_avg_pool(ones, 1).item() == 1.0
 
@@ -265,8 +279,8 @@ def test_bfloat16_is_summed_in_float32_and_rounded_once(key):
 def test_large_windows_of_max_pool(window):
     x = np.random.default_rng(window).permutation(40.0 + np.arange(40))
     expected = [x[i : i + window].max() for i in range(0, 41 - window, 3)]
-    y = max_pool(jnp.asarray(x, jnp.float32).reshape(1, 40, 1), window, stride=3)
-    assert y.ravel().tolist() == expected
+    line = jnp.asarray(x, jnp.float32).reshape(1, 40, 1)
+    assert plane(max_pool, line, window, stride=3) == expected
 
 
 X = jnp.ones((1, 5, 5, 2))
