@@ -58,7 +58,11 @@ def machine(*packages: str) -> dict[str, Any]:
 def write(name: str, rows: list[dict[str, Any]]) -> Path:
     """Replace the rows of this Python's jax in results/<name>.jsonl; keep others."""
     path = RESULTS / f"{name}.jsonl"
-    old = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    old = (
+        [json.loads(line) for line in path.read_text().splitlines()]
+        if path.exists()
+        else []
+    )
     keys = ("device", "cores", "jax")
     new = {tuple(row[k] for k in keys) for row in rows}
     kept = [row for row in old if tuple(row[k] for k in keys) not in new]
