@@ -5,7 +5,6 @@ A lock on the .part (flock, so POSIX only) keeps two processes from mixing their
 bytes, and is released by the system when its holder is killed.
 """
 
-import fcntl
 import hashlib
 import os
 import urllib.request
@@ -78,6 +77,13 @@ def _is_complete(path: Path, file: RemoteFile) -> bool:
 @contextmanager
 def _locked(part: Path) -> Iterator[BufferedRandom]:
     """`part` open for appending and ours alone; removed afterwards if left empty."""
+    try:
+        import fcntl  # here: files that are there are read on any system
+    except ImportError:
+        target = part.with_suffix("")
+        raise InputError(
+            f"{target}: downloading needs POSIX file locks; put the file there by hand"
+        ) from None
     while True:
         with open(part, "a+b") as stream:
             fcntl.flock(stream, fcntl.LOCK_EX)
