@@ -21,6 +21,7 @@ from jnets.errors import InputError
 from jnets.inspect import capture, filters
 from jnets.models import create
 from jnets.ops import lenet_map_loss
+from jnets.ops.distort import random_affine
 from jnets.training import (
     TrainState,
     cosine,
@@ -32,7 +33,7 @@ from jnets.training import (
     minibatch,
 )
 from jnets.training.fit import Plan
-from jnets.typing import Array
+from jnets.typing import Array, PRNGKey
 
 
 def map_loss(logits: Array, labels: Array) -> Array:
@@ -54,8 +55,8 @@ class Recipe(NamedTuple):
 VARIANTS = {
     "lenet5": Recipe(cross_entropy, 32, 0.05),
     # Its loss is a squared distance of about 84 at the start, its gradients large.
-    "lenet5_1998": Recipe(map_loss, 32, 0.001),
-    "lenet_caffe": Recipe(cross_entropy, 28, 0.02),
+    "lenet5_1998": Recipe(map_loss, 32, 0.002),
+    "lenet_caffe": Recipe(cross_entropy, 28, 0.05),
 }
 
 
@@ -69,8 +70,11 @@ class Config:
     """Directory of the four MNIST files; without it, the digits of scikit-learn."""
     fetch: bool = False
     """Download MNIST (11 MB) into data_dir, or data/mnist, unless it is there."""
-    epochs: int = 20
-    """Passes over the training set."""
+    epochs: int | None = None
+    """Passes over the training set; unless given, 40 of the digits, 20 of MNIST."""
+    distort: bool | None = None
+    """Shift, scale and shear training images at random; unless given, the digits,
+    which are few, but not MNIST."""
     batch_size: int = 64
     """Examples per update."""
     learning_rate: float | None = None
@@ -88,15 +92,17 @@ def run(config: Config, session: harness.Session) -> harness.Result:
     train, test, spec = inputs.handwriting(config.data_dir, config.fetch)
     recipe = VARIANTS[config.variant]
     spec = spec._replace(size=recipe.side)
+    epochs, distort = amount(config, few=train.size < 10_000)
     model = create(config.variant)
     x_train, x_test = prepare(train.inputs[0], spec), prepare(test.inputs[0], spec)
 
     descent = minibatch(config.batch_size)
     updates = descent.updates(train.size)
-    optimizer = descend(config, updates * config.epochs)
+    optimizer = descend(config, updates * epochs)
     example = (jnp.asarray(x_train[:1]),)
     state = create_state(model, example, optimizer, seed=config.seed)
-    step = make_step(model, recipe.loss, optimizer, descent)
+    augment = distorted if distort else None
+    step = make_step(model, recipe.loss, optimizer, descent, augment=augment)
 
     run = session.start(
         model=config.variant, fields={}, classes=train.classes, spec=spec
@@ -113,7 +119,7 @@ def run(config: Config, session: harness.Session) -> harness.Result:
     plan = Plan(
         lambda state, epoch: epoch_order(state.epoch_key(epoch), train.size, descent),
         updates,
-        config.epochs,
+        epochs,
     )
     data = ((jnp.asarray(x_train),), jnp.asarray(train.labels))
     state = session.train(run, state, step, data, plan, figures)
@@ -124,6 +130,17 @@ def run(config: Config, session: harness.Session) -> harness.Result:
         "test_accuracy": found.accuracy,
         "test_error_percent": 100 * (1 - found.accuracy),
     }
+
+
+def amount(config: Config, *, few: bool) -> tuple[int, bool]:
+    """Epochs, and whether to distort: as given, or else as suits a set with few images
+    or with many."""
+    epochs = (40 if few else 20) if config.epochs is None else config.epochs
+    return epochs, few if config.distort is None else config.distort
+
+
+def distorted(key: PRNGKey, inputs: tuple[Array, ...]) -> tuple[Array, ...]:
+    return (random_affine(key, inputs[0]),)
 
 
 def descend(config: Config, updates: int) -> optax.GradientTransformation:
@@ -138,7 +155,9 @@ def descend(config: Config, updates: int) -> optax.GradientTransformation:
 
 
 def check(config: Config) -> None:
-    harness.at_least(1, config, "epochs", "batch_size")
+    harness.at_least(1, config, "batch_size")
+    if config.epochs is not None:
+        harness.at_least(1, config, "epochs")
     harness.at_least(0, config, "weight_decay")
     harness.fraction(config, "momentum")
     if config.variant not in VARIANTS:

@@ -83,16 +83,15 @@ def run(config: Config, session: harness.Session) -> harness.Result:
     def learn(part: Run, train: Dataset, test: Dataset) -> Evaluation:
         return learn_online(config, session, model, part, train, test)
 
+    def draw(measured: Evaluation, file: str, about: str) -> None:
+        title, counts = f"{config.variant}: {about}", measured.confusion
+        path = run.plots / file
+        plots.confusion(counts, data.classes, path, title=title, shares=True)
+
     measured = learn(run, data, data)
     rows = run.rows()
     plots.online_curve(rows, run.plots / "curve.png", title=config.variant)
-    plots.confusion(
-        measured.confusion,
-        data.classes,
-        run.plots / "confusion.png",
-        title=f"{config.variant}: all names, after training on them",
-        shares=True,
-    )
+    draw(measured, "confusion.png", "all names, after training on them")
     result: harness.Result = {
         "online_loss": float(np.mean([row["loss"] for row in rows[-LAST:]])),
         "online_accuracy": float(np.mean([row["accuracy"] for row in rows[-LAST:]])),
@@ -101,13 +100,7 @@ def run(config: Config, session: harness.Session) -> harness.Result:
     }
     if config.held_out > 0:
         measured = learn(session.part(run, "held_out"), train, test)
-        plots.confusion(
-            measured.confusion,
-            data.classes,
-            run.plots / "confusion_held_out.png",
-            title=f"{config.variant}: names held out",
-            shares=True,
-        )
+        draw(measured, "confusion_held_out.png", "names held out")
         result |= {
             "held_out_accuracy": measured.accuracy,
             "held_out_macro_recall": measured.macro_recall,

@@ -34,3 +34,11 @@ def test_every_command_it_names_exists():
     root = Path(__file__).parents[1]
     named = set(re.findall(r"experiments\.(\w+)", README))
     assert named and all((root / "experiments" / f"{n}.py").exists() for n in named)
+
+
+def test_tables_are_those_of_the_measured_rows():
+    from benchmarks import tables
+
+    for page in tables.PAGES:
+        text = page.read_text(encoding="utf-8")
+        assert tables.filled(text) == text, "run: python -m benchmarks.tables"

@@ -4,6 +4,7 @@ import math
 
 import flax.linen as nn
 
+from jnets.errors import InputError
 from jnets.layers.cost import Cost, Shape
 from jnets.layers.init import symmetric_uniform
 from jnets.layers.policy import Policy
@@ -25,6 +26,10 @@ class Pool(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
+        if self.kind not in POOLS:
+            raise InputError(
+                f"pool={self.kind!r} is unknown; expected one of {sorted(POOLS)}"
+            )
         return POOLS[self.kind](
             x,
             self.window,
@@ -42,9 +47,9 @@ class Subsample(nn.Module):
     """LeNet-5's trainable subsampling, before its squashing function.
 
     y = coefficient_c * (sum of the window) + bias_c; parameters `coefficient` [C]
-    and `bias` [C] (LeCun et al. 1998, section II-B). Both start as the paper's other
-    weights do, U(-2.4/F, 2.4/F) with F = window^2 inputs, but the coefficient around
-    1/F: a unit then starts as an average, and no map starts switched off.
+    and `bias` [C] (LeCun et al. 1998, section II-B). With F = window^2 inputs a unit
+    starts near an average, coefficient U(0.5/F, 1.5/F), so that no map starts switched
+    off; biases start as the paper's other weights do, U(-2.4/F, 2.4/F).
     """
 
     window: int = 2

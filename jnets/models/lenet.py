@@ -8,6 +8,7 @@ Axes: B batch, then height, width, channels (maps).
 
 import flax.linen as nn
 
+from jnets.errors import InputError
 from jnets.layers import RBF, Conv, Dense, Policy, Pool, Subsample, TableConv
 from jnets.models.bitmaps import BITMAPS
 from jnets.ops import activation, scaled_tanh
@@ -91,6 +92,12 @@ class LeNet(nn.Module):
     @nn.compact
     def __call__(self, x: Array, *, train: bool = False) -> Array:
         p, act, name = self.policy, activation(self.activation), iter(self.names)
+        layers = 2 * len(self.maps) + len(self.hidden) + 1
+        if len(self.names) != layers:
+            raise InputError(
+                f"names={self.names} are {len(self.names)}; expected one for each of "
+                f"the {layers} layers that maps={self.maps}, hidden={self.hidden} make"
+            )
         for maps in self.maps:
             x = Conv(maps, (5, 5), scheme=self.scheme, policy=p, name=next(name))(x)
             x = act(x) if self.squash_maps else x

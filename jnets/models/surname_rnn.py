@@ -29,6 +29,9 @@ class SurnameRNN(nn.Module):
 
     The output at a letter reads the state before it. The state after the last letter
     is therefore never computed, and a name of one letter does not touch i2h.
+
+    A batch of one runs by `jnets.ops.bptt`, which has reverse-mode gradients of first
+    order; larger batches run by `jnets.ops.unroll`, which any transformation takes.
     """
 
     vocabulary: int = 57

@@ -14,6 +14,8 @@ from jnets.typing import Array, PRNGKey, PyTree
 
 # (model output, labels [B]) -> loss of each example [B]
 Loss = Callable[[Array, Array], Array]
+# (key, inputs) -> inputs of the same shapes
+Augment = Callable[[PRNGKey, tuple[Array, ...]], tuple[Array, ...]]
 Metrics = dict[str, Array]
 Step = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
 
@@ -24,13 +26,15 @@ def make_step(
     optimizer: optax.GradientTransformation,
     descent: Descent,
     *,
+    augment: Augment | None = None,
     norms: bool = True,
 ) -> Step:
     """An update theta <- theta + optimizer(g) that is pure and not yet compiled.
 
     The batch has leading axes [examples] or, when `descent.chunks` > 1, is reshaped
     to [chunks, examples / chunks] and its gradient accumulated by a scan. Padding
-    examples have weight 0. Metrics: `loss` (mean over examples), `correct` and
+    examples have weight 0. `augment` changes the inputs of every update at random, on
+    the device. Metrics: `loss` (mean over examples), `correct` and
     `examples` (counts), `finite`, and with `norms` the l2 norms `grad_norm`,
     `update_norm`, `param_norm`. Norms cost a pass over all weights, which online
     updates of a small net feel; without them only the loss is checked for being finite.
@@ -40,20 +44,7 @@ def make_step(
     still at its last good state until `fit` reports it.
     """
 
-    def objective(params, batch_stats, batch: Batch, key: PRNGKey):
-        outputs, updated = model.apply(
-            {"params": params, "batch_stats": batch_stats},
-            *batch.inputs,
-            train=True,
-            rngs={"dropout": key},
-            mutable=["batch_stats"],
-        )
-        total = jnp.sum(loss(outputs, batch.labels) * batch.weights)
-        hit = jnp.argmax(outputs, axis=-1) == batch.labels
-        correct = jnp.sum(hit * batch.weights)
-        return total, (updated.get("batch_stats", batch_stats), correct)
-
-    gradient = jax.value_and_grad(objective, has_aux=True)
+    gradient = jax.value_and_grad(_objective(model, loss, augment), has_aux=True)
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         total, grads, batch_stats, correct = _accumulate(
@@ -66,13 +57,9 @@ def make_step(
         metrics = {"loss": total / examples, "correct": correct, "examples": examples}
         finite = jnp.isfinite(total)
         if norms:
-            grad_norm = optax.global_norm(grads)
-            finite &= jnp.isfinite(grad_norm)
-            metrics |= {
-                "grad_norm": grad_norm,
-                "update_norm": optax.global_norm(updates),
-                "param_norm": optax.global_norm(state.params),
-            }
+            trees = {"grad": grads, "update": updates, "param": state.params}
+            metrics |= {f"{k}_norm": optax.tree.norm(tree) for k, tree in trees.items()}
+            finite &= jnp.isfinite(metrics["grad_norm"])
         moved = state.replace(
             step=state.step + 1,
             params=optax.apply_updates(state.params, updates),
@@ -104,6 +91,27 @@ def keep_if(condition: Array, new: TrainState, old: TrainState) -> TrainState:
     return kept.replace(key=old.key)
 
 
+def _objective(model: nn.Module, loss: Loss, augment: Augment | None):
+    """The function to differentiate: (summed loss, (batch statistics, hits))."""
+
+    def objective(params: PyTree, batch_stats: PyTree, batch: Batch, key: PRNGKey):
+        mask_key, input_key = jax.random.split(key)
+        inputs = augment(input_key, batch.inputs) if augment else batch.inputs
+        outputs, updated = model.apply(
+            {"params": params, "batch_stats": batch_stats},
+            *inputs,
+            train=True,
+            rngs={"dropout": mask_key},
+            mutable=["batch_stats"],
+        )
+        total = jnp.sum(loss(outputs, batch.labels) * batch.weights)
+        hit = jnp.argmax(outputs, axis=-1) == batch.labels
+        correct = jnp.sum(hit * batch.weights)
+        return total, (updated.get("batch_stats", batch_stats), correct)
+
+    return objective
+
+
 def _accumulate(
     gradient, state: TrainState, batch: Batch, chunks: int
 ) -> tuple[Array, PyTree, PyTree, Array]:
@@ -118,25 +126,18 @@ def _accumulate(
     def split(a: Array) -> Array:
         return a.reshape(chunks, a.shape[0] // chunks, *a.shape[1:])
 
+    def one(stats: PyTree, i: Array, part: Batch):
+        return gradient(state.params, stats, part, jax.random.fold_in(key, i))
+
     def body(carry, chunk):
         total, grads, stats, correct = carry
-        i, part = chunk
-        (loss, (stats, hits)), g = gradient(
-            state.params, stats, part, jax.random.fold_in(key, i)
-        )
-        return (
-            total + loss,
-            jax.tree.map(jnp.add, grads, g),
-            stats,
-            correct + hits,
-        ), None
+        (loss, (stats, hits)), g = one(stats, *chunk)
+        grads = jax.tree.map(jnp.add, grads, g)
+        return (total + loss, grads, stats, correct + hits), None
 
-    zero = jnp.zeros((), jnp.float32)
-    start = (
-        zero,
-        jax.tree.map(jnp.zeros_like, state.params),
-        state.batch_stats,
-        zero,
-    )
     parts = jnp.arange(chunks), jax.tree.map(split, batch)
+    first = jax.tree.map(lambda a: a[0], parts)
+    (loss, (_, hits)), g = jax.eval_shape(one, state.batch_stats, *first)
+    zeros = jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), (loss, g, hits))
+    start = zeros[0], zeros[1], state.batch_stats, zeros[2]
     return jax.lax.scan(body, start, parts)[0]
