@@ -8,8 +8,8 @@ the clock starts, which favours this program.
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import torch
-from torch import nn
+import torch  # pyright: ignore[reportMissingImports]
+from torch import nn  # pyright: ignore[reportMissingImports]
 
 RATE = 0.005
 

@@ -7,7 +7,9 @@ README = Path(__file__).parents[1].joinpath("README.md").read_text(encoding="utf
 
 
 def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+    fences = README.split("\n```")[1:]
+    opened = [fence for fence in fences[::2] if fence.startswith(f"{language}\n")]
+    return [fence.split("\n", 1)[1] for fence in opened]
 
 
 def test_python_blocks_run():

@@ -54,9 +54,9 @@ class SurnameRNN(nn.Module):
         v_x, v_h = jnp.split(v, [self.vocabulary])
         if tokens.shape[0] == 1 and self.activation in RECURRENCES:
             # One name at a time, as the lecture trains: explicit BPTT, no padding.
-            h = last_state(w_x, w_h, b, tokens[0], lengths[0] - 1, self.activation)[
-                None
-            ]
+            steps = lengths[0] - 1
+            h = last_state(w_x, w_h, b, tokens[0], steps, self.activation)
+            h = jnp.expand_dims(h, 0)
         else:
             # A product with a one-hot letter is a row of the matrix.
             z = w_x[tokens.T] + b[None, None]
