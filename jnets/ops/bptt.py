@@ -16,6 +16,7 @@ Axes: T symbols (padded), V vocabulary, H hidden.
 """
 
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -35,7 +36,6 @@ RECURRENCES = {
 BLOCK = 4  # outer products that share one pass over dW_h; 2 to 4 measured alike
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(5,))
 def last_state(
     w_x: Float[Array, "v h"],
     w_h: Float[Array, "h h"],
@@ -49,6 +49,11 @@ def last_state(
     `activation` is "identity" or "tanh". Gradients are by explicit BPTT (reverse mode,
     once); `jnets.ops.unroll` is the readable form, for batches and higher derivatives.
     """
+    return _last_state(w_x, w_h, b, symbols, steps, activation)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(5,))
+def _last_state(w_x, w_h, b, symbols, steps, activation) -> Any:
     return _row(_states(w_x, w_h, b, symbols, steps, activation), steps)
 
 
@@ -63,7 +68,7 @@ def _backward(activation, saved, dh):
     return *_sum_of_copies(w_x, w_h, b, symbols, h, delta, steps), None, None
 
 
-last_state.defvjp(_forward, _backward)
+_last_state.defvjp(_forward, _backward)
 
 
 def _states(w_x, w_h, b, symbols, steps, activation) -> Array:

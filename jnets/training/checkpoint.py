@@ -1,7 +1,10 @@
 """Checkpoints on disk: Orbax, written in the background, visible only when whole."""
 
 import json
+import logging
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,6 +23,14 @@ class Saved(NamedTuple):
     """A restored state and the sums of the epoch it was saved in."""
 
     state: TrainState
+    totals: Totals
+
+
+class _Metadata(NamedTuple):
+    """What a checkpoint says of itself: shapes, and the totals."""
+
+    variables: PyTree
+    opt_state: PyTree
     totals: Totals
 
 
@@ -47,18 +58,23 @@ class Checkpoints:
         return time.monotonic() - self._saved >= self._seconds
 
     def save(self, state: TrainState, totals: Totals | None = None) -> None:
-        """Write a state in the background; training may donate it at once."""
+        """Write a state in the background; training may donate it at once.
+
+        A step that is there already is left alone: a run has one state at a step.
+        """
         self._checkpointer.wait()
         self._saved = time.monotonic()
+        step = int(state.step)
+        if any(saved.step == step for saved in self._checkpointer.checkpoints):
+            return
         # A copy: on the CPU the writer would read the very buffer that the next
         # update, which donates its state, overwrites.
         state = jax.tree.map(jnp.copy, state)
         self._checkpointer.save_checkpointables_async(
-            int(state.step),
+            step,
             {"variables": state.variables, "training": _without_variables(state)},
             custom_metadata={"totals": json.dumps(totals or {})},
             force=True,
-            overwrite=True,
         )
 
     def restore(self, like: TrainState) -> Saved | None:
@@ -70,15 +86,16 @@ class Checkpoints:
         latest = self._checkpointer.latest
         if latest is None:
             return None
-        check_structure(self._saved_variables(latest), like.variables, self.directory)
-        abstract = jax.eval_shape(lambda: like)
+        saved = self._metadata(latest)
+        self._check(saved.variables, like.variables, "model")
+        self._check(saved.opt_state, like.opt_state, "optimizer")
+        abstract = _abstract(like)
         tree = self._load(
             latest,
             {"variables": abstract.variables, "training": _without_variables(abstract)},
         )
-        metadata: Any = self._checkpointer.checkpointables_metadata(latest)
         state = like.replace(**tree["variables"], **tree["training"])
-        return Saved(state, json.loads(metadata.custom_metadata["totals"]))
+        return Saved(state, saved.totals)
 
     def variables(self, like: PyTree) -> PyTree:
         """The newest parameters and batch statistics only, shaped as `like`."""
@@ -88,10 +105,8 @@ class Checkpoints:
                 f"run directory {self.directory.parent} has no complete checkpoint; "
                 f"resume its training first"
             )
-        check_structure(self._saved_variables(latest), like, self.directory)
-        return self._load(latest, {"variables": jax.eval_shape(lambda: like)})[
-            "variables"
-        ]
+        self._check(self._metadata(latest).variables, like, "model")
+        return self._load(latest, {"variables": _abstract(like)})["variables"]
 
     def close(self) -> None:
         """Wait for the last write to be complete."""
@@ -103,17 +118,36 @@ class Checkpoints:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    def _saved_variables(self, latest: Any) -> PyTree:
+    def _check(self, saved: PyTree, expected: PyTree, what: str) -> None:
+        """Raise an InputError unless two trees have the same names and shapes."""
+        found, wanted = _shapes(saved), _shapes(expected)
+        if found == wanted:
+            return
+        every = found | wanted
+        differing = sorted(k for k in every if found.get(k) != wanted.get(k))
+        name = differing[0]
+        raise InputError(
+            f"checkpoint {self.directory} is of another {what}: {name} is "
+            f"{found.get(name, 'absent')} there, {wanted.get(name, 'absent')} in this "
+            f"{what} ({len(differing)} of {len(every)} arrays differ)"
+        )
+
+    def _metadata(self, latest: Any) -> "_Metadata":
         try:
-            return self._checkpointer.checkpointables_metadata(latest).metadata[
-                "variables"
-            ]
+            with _quiet():
+                found: Any = self._checkpointer.checkpointables_metadata(latest)
+            return _Metadata(
+                found.metadata["variables"],
+                found.metadata["training"]["opt_state"],
+                json.loads(found.custom_metadata["totals"]),
+            )
         except Exception as error:
             raise self._unreadable(latest.step, error) from error
 
     def _load(self, latest: Any, abstract: PyTree) -> PyTree:
         try:
-            return self._checkpointer.load_checkpointables(latest, abstract)
+            with _quiet():
+                return self._checkpointer.load_checkpointables(latest, abstract)
         except Exception as error:
             raise self._unreadable(latest.step, error) from error
 
@@ -126,26 +160,36 @@ class Checkpoints:
         )
 
 
-def check_structure(saved: PyTree, expected: PyTree, directory: Path) -> None:
-    """Raise an InputError unless two trees have the same names and shapes."""
-    found, wanted = _shapes(saved), _shapes(expected)
-    if found == wanted:
-        return
-    differing = sorted(k for k in found | wanted if found.get(k) != wanted.get(k))
-    name = differing[0]
-    raise InputError(
-        f"checkpoint {directory} is of another model: {name} is "
-        f"{found.get(name, 'absent')} there, {wanted.get(name, 'absent')} in this "
-        f"model ({len(differing)} of {len(found | wanted)} arrays differ)"
-    )
-
-
 def _shapes(tree: PyTree) -> dict[str, tuple[int, ...]]:
     leaves = jax.tree_util.tree_leaves_with_path(tree)
     return {
         jax.tree_util.keystr(path, simple=True, separator="/"): tuple(leaf.shape)
         for path, leaf in leaves
     }
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Orbax from logging what our own error says in one line."""
+    logger = logging.getLogger("absl")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+def _abstract(tree: PyTree) -> PyTree:
+    """Shapes and dtypes of a tree, to be restored where its arrays are, or else on the
+    default device."""
+    default = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+
+    def describe(leaf) -> jax.ShapeDtypeStruct:
+        sharding = getattr(leaf, "sharding", None) or default
+        return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
+
+    return jax.tree.map(describe, tree)
 
 
 def _without_variables(state: TrainState) -> PyTree:

@@ -96,8 +96,11 @@ def fit(
                 bar.line(describe(row, plan.epochs))
             record(row)
             epoch += 1
-            if checkpoints and (checkpoints.due() or epoch == plan.epochs):
+            stop = interrupt.requested or epoch == plan.epochs
+            if checkpoints and (checkpoints.due() or stop):
                 checkpoints.save(state)
+            if interrupt.requested:
+                raise KeyboardInterrupt
     return state
 
 
@@ -133,12 +136,13 @@ class _Loop:
             pending.append(metrics)
             at += updates
             late = time.perf_counter() - shown > SHOW_SECONDS
-            if late or at == plan.updates or interrupt.requested:
+            whole = at == plan.updates
+            if late or whole or interrupt.requested:
                 last = self._collect(pending, state, epoch, order)
                 done = sum(len(m["loss"]) for m in pending)
                 pending, shown = [], time.perf_counter()
                 bar.advance(done, epoch + 1, self._mean("loss"))
-            if interrupt.requested:
+            if interrupt.requested and not whole:
                 self._save(state)
                 raise KeyboardInterrupt
         row = {
@@ -169,12 +173,6 @@ class _Loop:
         fetched = jax.device_get(pending)
         metrics = {k: np.concatenate([m[k] for m in fetched]) for k in fetched[0]}
         finite = metrics["finite"]
-        if not finite.all():
-            step = int(state.step)
-            self._save(state)
-            examples = np.asarray(order[step % self.plan.updates])
-            loss = float(metrics["loss"][~finite][0])
-            raise NonFiniteLoss(step, epoch, loss, examples[examples >= 0])
         sums = {
             "loss": metrics["loss"] * metrics["examples"],
             "correct": metrics["correct"],
@@ -182,5 +180,11 @@ class _Loop:
         }
         for name, values in sums.items():
             before = self.totals.get(name, 0.0)
-            self.totals[name] = before + float(values.sum(dtype=np.float64))
+            self.totals[name] = before + float(values[finite].sum(dtype=np.float64))
+        if not finite.all():
+            step = int(state.step)
+            self._save(state)
+            examples = np.asarray(order[step % self.plan.updates])
+            loss = float(metrics["loss"][~finite][0])
+            raise NonFiniteLoss(step, epoch, loss, examples[examples >= 0])
         return {k: float(v[-1]) for k, v in metrics.items() if k.endswith("_norm")}

@@ -118,6 +118,31 @@ def test_dropout_is_drawn_anew_in_every_step_and_chunk(draws):
     np.testing.assert_array_equal(found[2:], draws(2, 1))
 
 
+def test_inputs_are_changed_anew_in_every_step(line):
+    """w = 0 and y = 1: the gradient is -x, of inputs that a key has shifted."""
+    problem, keys = line([[1, 2]], [1]), []
+
+    def augment(key, inputs):
+        keys.append(key)
+        return tuple(x + jax.random.normal(key, x.shape) for x in inputs)
+
+    optimizer = optax.sgd(0.0)
+    step = make_step(
+        problem.model, problem.loss, optimizer, minibatch(1), augment=augment
+    )
+    compiled, batch = jax.jit(step), batch_of(problem.data, [0])
+    state, norms = problem.state(optimizer), []
+    for t in range(3):
+        state, metrics = compiled(state, batch)
+        norms.append(float(metrics["grad_norm"]))
+        again = problem.state(optimizer).replace(step=jnp.int32(t))
+        _, metrics = step(again, batch)
+        assert float(metrics["grad_norm"]) == pytest.approx(norms[-1], rel=1e-6)
+        shifted = batch.inputs[0] + jax.random.normal(keys[-1], (1, 2))
+        assert norms[-1] == pytest.approx(float(jnp.linalg.norm(shifted)), rel=1e-6)
+    assert len(set(norms)) == 3
+
+
 def test_metrics_by_hand(line):
     # w = 0, y = -1: error 1, gradient x = (3, 4); the second example is padding.
     problem = line([[3, 4], [7, 7]], [-1, 5])
