@@ -136,11 +136,11 @@ class Checkpoints:
         try:
             with _quiet():
                 found: Any = self._checkpointer.checkpointables_metadata(latest)
-            return _Metadata(
-                found.metadata["variables"],
-                found.metadata["training"]["opt_state"],
-                json.loads(found.custom_metadata["totals"]),
-            )
+            variables, training = (found.metadata[k] for k in ("variables", "training"))
+            if variables is None or training is None:
+                raise ValueError("the list of its arrays is missing")
+            totals = json.loads(found.custom_metadata["totals"])
+            return _Metadata(variables, training["opt_state"], totals)
         except Exception as error:
             raise self._unreadable(latest.step, error) from error
 
