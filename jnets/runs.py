@@ -184,10 +184,9 @@ def load(run_dir: str | os.PathLike[str]) -> Loaded:
         inputs = (np.ones((1, side, side, 1), np.float32),)
     like = jax.eval_shape(model.init, key, *inputs)
     if not (run.directory / "checkpoints").is_dir():
-        raise InputError(
-            f"run directory {run.directory} has no checkpoint; resume its training "
-            f"first"
-        )
+        parts = sorted(path.parent.name for path in run.directory.glob("*/config.json"))
+        hint = f"name one of the runs in it, {parts}" if parts else "resume it first"
+        raise InputError(f"run directory {run.directory} has no checkpoint; {hint}")
     with run.checkpoints() as checkpoints:
         variables = checkpoints.variables({"batch_stats": {}} | dict(like))
     return Loaded(model, variables, Encoder(described.classes, described.spec))

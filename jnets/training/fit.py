@@ -179,8 +179,9 @@ class _Loop:
             "examples": metrics["examples"],
         }
         for name, values in sums.items():
-            before = self.totals.get(name, 0.0)
-            self.totals[name] = before + float(values[finite].sum(dtype=np.float64))
+            # One after the other, so that how updates are grouped changes no bit.
+            terms = np.append(self.totals.get(name, 0.0), values[finite])
+            self.totals[name] = float(np.cumsum(terms, dtype=np.float64)[-1])
         if not finite.all():
             step = int(state.step)
             self._save(state)
