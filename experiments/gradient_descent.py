@@ -34,6 +34,7 @@ from jnets.training import (
     online,
 )
 from jnets.training.fit import Plan
+from jnets.training.schedules import check_rate
 
 cross_entropy = optax.softmax_cross_entropy_with_integer_labels
 
@@ -135,6 +136,8 @@ def run(config: Config, session: harness.Session) -> harness.Result:
 def check(config: Config) -> None:
     harness.at_least(1, config, "epochs", "hidden", "batch_size")
     harness.fraction(config, "dropout")
+    for name in ("online_rate", "minibatch_rate", "batch_rate"):
+        check_rate(getattr(config, name), name)
     if config.reduction not in ("mean", "sum"):
         raise InputError(
             f"reduction={config.reduction!r} is unknown; expected 'mean' or 'sum'"

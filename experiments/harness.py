@@ -114,6 +114,11 @@ def main(experiment: str, default: Any, body: Callable[[Any, Session], Result]) 
     try:
         session = _parse(experiment, default)
         started = time.perf_counter()
+        at_least(0, session.where, "save_seconds")
+        if not 0 <= session.config.seed < 2**32:
+            raise InputError(
+                f"seed={session.config.seed} is not usable; expected 0 to {2**32 - 1}"
+            )
         result = body(session.config, session)
         seconds = time.perf_counter() - started
     except InputError as error:
@@ -136,7 +141,7 @@ def at_least(low: int, config: Any, *names: str) -> None:
     """Raise an InputError unless these fields of a configuration are >= `low`."""
     for name in names:
         value = getattr(config, name)
-        if value < low:
+        if not value >= low:  # not-a-number is not
             raise InputError(f"{name}={value} is not usable; expected at least {low}")
 
 
@@ -167,12 +172,12 @@ def _parse(experiment: str, default: Any) -> Session:
         )
     saved = _from_plain(default, described.config)
     config, _ = _flags(experiment, saved)
-    for field in dataclasses.fields(config):
-        given, kept = getattr(config, field.name), getattr(saved, field.name)
+    for name, given in _plain(config).items():
+        kept = described.config[name]
         if given != kept:
             raise InputError(
-                f"{field.name}={given} differs from the run's {kept}; a resumed run "
-                f"keeps its configuration"
+                f"{name}={given} differs from the run's {kept}; a resumed run keeps "
+                f"its configuration"
             )
     return Session(experiment, saved, where)
 

@@ -41,12 +41,14 @@ def surnames(data_dir: Path | None, fetch: bool) -> Dataset:
 @contextmanager
 def _download_bar() -> Iterator[Callable[[int, int], None]]:
     """A bar that appears with the first byte; one task, restarted for each file."""
+    console = Console(file=sys.stderr)
     bar = Progress(
         TextColumn("downloading"),
         BarColumn(bar_width=24),
         DownloadColumn(),
-        console=Console(file=sys.stderr),
+        console=console,
         transient=True,
+        disable=not console.is_terminal,
     )
     task = bar.add_task("", total=None)
     with bar:

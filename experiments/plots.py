@@ -144,13 +144,13 @@ def flavours(rows: Mapping[str, Sequence[dict]], path: Path, *, size: int) -> No
         middle.plot(epochs, errors, color=colour, label=label)
         seconds = np.cumsum([row["seconds"] for row in part[1:]])
         right.plot(seconds, errors[1:], color=colour)
-    for axes in (left, middle, right):
-        axes.set_yscale("log")
+    left.set_yscale("log")
     _clean(left, f"passes over {size} examples", "training loss per example")
     _clean(middle, f"passes over {size} examples", "test error, %")
     _clean(right, "seconds after the first pass", "test error, %")
     middle.legend(frameon=False)
-    right.set_xscale("log")
+    if all(len(part) > 1 for part in rows.values()):
+        right.set_xscale("log")
     _save(figure, path)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import jax
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 import jnets
 from jnets import doctor
@@ -16,12 +17,19 @@ from jnets.models import MODELS, create, example_inputs, parameter_count
 from jnets.runs import load, probabilities
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, as every other mistake is told."""
+
+    def error(self, message: str):
+        raise InputError(f"{message}; see {self.prog} --help")
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run one command; a user's mistake is one line on standard error, status 2."""
-    arguments = _parser().parse_args(argv)
     # A table keeps its shape when piped: 80 columns unless a terminal is wider.
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 80)
     try:
+        arguments = _parser().parse_args(argv)
         arguments.run(arguments, console)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -32,7 +40,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         "jnets", description="Look at the models of jnets, and use trained ones."
     )
     parser.add_argument("--version", action="version", version=jnets.__version__)
@@ -87,7 +95,7 @@ def _predict(arguments: argparse.Namespace, console: Console) -> None:
     table = Table("input", "class", "likeliest classes")
     for text, ranked in rows:
         shown = "  ".join(f"{name} {p:.3f}" for name, p in ranked[: arguments.top])
-        table.add_row(text, ranked[0][0], shown)
+        table.add_row(*map(Text, (text, ranked[0][0], shown)))  # no markup in names
     console.print(table)
 
 

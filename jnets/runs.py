@@ -187,7 +187,8 @@ def load(run_dir: str | os.PathLike[str]) -> Loaded:
         parts = sorted(path.parent.name for path in run.directory.glob("*/config.json"))
         hint = f"name one of the runs in it, {parts}" if parts else "resume it first"
         raise InputError(f"run directory {run.directory} has no checkpoint; {hint}")
-    with run.checkpoints() as checkpoints:
+    directory = run.directory / "checkpoints"
+    with Checkpoints(directory, read_only=True) as checkpoints:
         variables = checkpoints.variables({"batch_stats": {}} | dict(like))
     return Loaded(model, variables, Encoder(described.classes, described.spec))
 

@@ -48,6 +48,7 @@ class SurnameRNN(nn.Module):
 
     def __call__(self, tokens: Array, lengths: Array, *, train: bool = False) -> Array:
         del train  # nothing here differs between training and use
+        tokens, lengths = jnp.asarray(tokens), jnp.asarray(lengths)
         g = activation(self.activation)
         (w, b), (v, c) = self.i2h.weights(), self.i2o.weights()
         w_x, w_h = jnp.split(w, [self.vocabulary])

@@ -1,7 +1,9 @@
 """Checkpoints on disk: Orbax, written in the background, visible only when whole."""
 
+import gc
 import json
 import logging
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -40,17 +42,26 @@ class Checkpoints:
     `directory` holds one folder per saved step. A folder appears under its name only
     once it is complete: a kill at any moment leaves the previous checkpoint to go on
     from. `due` after `seconds` without a save: a kill costs that much work at most.
-    Use as a context manager, or call `close`, which waits for the last write.
+    Use as a context manager, or call `close`, which waits for the last write. Unless
+    `read_only`, what a kill left half-written is removed: no other process may be
+    writing here.
     """
 
-    def __init__(self, directory: Path, *, keep: int = 2, seconds: float = 10.0):
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        keep: int = 2,
+        seconds: float = 10.0,
+        read_only: bool = False,
+    ):
         self._seconds, self._saved = seconds, time.monotonic()
         self.directory = Path(directory).absolute()
         policy: Any = ocp.training.preservation_policies.LatestN(keep)
         self._checkpointer = ocp.training.Checkpointer(
             str(self.directory),
             preservation_policy=policy,
-            cleanup_tmp_directories=True,
+            cleanup_tmp_directories=not read_only,
         )
 
     def due(self) -> bool:
@@ -136,9 +147,10 @@ class Checkpoints:
         try:
             with _quiet():
                 found: Any = self._checkpointer.checkpointables_metadata(latest)
-            variables, training = (found.metadata[k] for k in ("variables", "training"))
-            if variables is None or training is None:
-                raise ValueError("the list of its arrays is missing")
+                variables = found.metadata["variables"]
+                training = found.metadata["training"]
+                if variables is None or training is None:
+                    raise ValueError("the list of its arrays is missing")
             totals = json.loads(found.custom_metadata["totals"])
             return _Metadata(variables, training["opt_state"], totals)
         except Exception as error:
@@ -170,14 +182,25 @@ def _shapes(tree: PyTree) -> dict[str, tuple[int, ...]]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep Orbax from logging what our own error says in one line."""
-    logger = logging.getLogger("absl")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
+    """Keep Orbax from printing what our own error says in one line.
+
+    A load that fails leaves tasks behind, which complain when they are collected:
+    that is made to happen here.
+    """
+    loggers = [logging.getLogger(name) for name in ("absl", "asyncio")]
+    levels, hook = [logger.level for logger in loggers], sys.unraisablehook
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL + 1)
+    sys.unraisablehook = lambda unraisable: None
     try:
         yield
+    except Exception:
+        gc.collect()
+        raise
     finally:
-        logger.setLevel(level)
+        sys.unraisablehook = hook
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 def _abstract(tree: PyTree) -> PyTree:

@@ -44,6 +44,8 @@ def batch(size: int, *, chunk: int = 1024, reduction: Reduction = "mean") -> Des
     """One update per pass over all `size` examples, `chunk` of them at a time."""
     if chunk < 1:
         raise InputError(f"chunk={chunk} is not usable; expected at least 1")
+    if size < 1:
+        raise InputError(f"batch size {size} is not usable; expected >= 1")
     chunks = -(-size // chunk)
     return _checked(Descent(-(-size // chunks) * chunks, chunks, reduction))
 
