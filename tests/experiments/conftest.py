@@ -26,7 +26,7 @@ PATIENCE = 300  # seconds until a process is taken for hung
 
 # Short, but long enough to be killed in.
 FLAGS = {
-    "lenet5": ("--epochs", "8", "--seed", "3"),
+    "lenet5": ("--epochs", "10", "--seed", "3"),
     "gradient_descent": ("--epochs", "4", "--seed", "3"),
     "surname_classifier": ("--updates", "2000", "--seed", "3"),
 }
@@ -35,6 +35,11 @@ FLAGS = {
 def environment():
     """Without what the tests set for themselves: a person's plain shell."""
     return {k: v for k, v in os.environ.items() if k not in ("XLA_FLAGS", "MPLBACKEND")}
+
+
+def count(path: Path) -> int:
+    """Lines of a file, -1 if there is none."""
+    return path.read_bytes().count(b"\n") if path.exists() else -1
 
 
 class Process:
@@ -54,9 +59,9 @@ class Process:
     def wait_for(self, path: Path, lines: int = 0) -> None:
         """Until a file is there, with at least so many lines."""
         end = time.monotonic() + PATIENCE
-        while not path.exists() or path.read_bytes().count(b"\n") < lines:
+        while count(path) < lines:
             assert self.popen.poll() is None, self.popen.communicate()
-            assert time.monotonic() < end, f"{path} does not appear"
+            assert time.monotonic() < end, f"{path} has not {lines} lines"
             time.sleep(0.005)
 
     def stop(self, signal: int) -> subprocess.CompletedProcess:

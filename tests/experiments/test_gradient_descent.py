@@ -32,9 +32,9 @@ def test_the_run(whole, rows, pictures):
     assert len(run.err.splitlines()) == 12
 
 
-def killed(start, flags, run, part, lines, delay):
+def killed(start, flags, run, part, epochs, delay):
     process = start(EXPERIMENT, *flags[EXPERIMENT], "--out", run, "--save-seconds", 0)
-    process.wait_for(run / part / "metrics.jsonl", lines)
+    process.wait_for(run / part / "metrics.jsonl", epochs)
     time.sleep(delay)
     assert process.stop(signal.SIGKILL).returncode == -signal.SIGKILL
 

@@ -51,7 +51,7 @@ def test_interrupted(whole, start, resume, same, flags, tmp_path):
     """Each call of the device is an epoch: the run stops after its row."""
     run = tmp_path / "run"
     process = start(EXPERIMENT, *flags[EXPERIMENT], "--out", run)
-    process.wait_for(run / "config.json")
+    process.wait_for(run / "metrics.jsonl", 1)
     stopped = process.stop(signal.SIGINT)
     assert stopped.returncode == 130
     resume(EXPERIMENT, run)
