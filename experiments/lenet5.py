@@ -3,6 +3,11 @@
 python -m experiments.lenet5                             digits of scikit-learn
 python -m experiments.lenet5 --data-dir DIR [--fetch]    MNIST idx files in DIR
 python -m experiments.lenet5 --variant lenet5_1998       as published in 1998
+
+On 4 CPU cores: the digits take 20 seconds, 99.6 % of 360 test images are right (mean
+of seeds 0 to 2). MNIST takes 2 minutes, 0.72 % error; as published, 4 to 5 minutes,
+0.92 % (the paper: 0.95 %, without distortions). One update is one call of the device:
+inside a loop of XLA a convolution runs several times slower on the CPU.
 """
 
 import dataclasses

@@ -8,6 +8,10 @@ First the lecture's program: names are drawn with every language equally likely,
 each name updates the weights once. Its figures are those of the last 10,000 names,
 each met before it is learned from, though most have been seen before. Then the same
 program on a part of the distinct names, tested on the rest.
+
+On one CPU core 100,000 names take 3 to 4 seconds after compiling. On the 20,074 names
+of the PyTorch tutorials: loss 1.29, accuracy 0.59 over the last 10,000; 0.41 on names
+held out. With tanh 1.15 and 0.63; 0.51. On the package's names 1.09 and 0.66; 0.54.
 """
 
 import dataclasses
