@@ -147,9 +147,8 @@ def _counts(sizes: Sequence[int], w: _Windows, count_include_pad: bool) -> np.nd
             count = np.minimum(start + k, n + high) - start
         else:
             count = np.minimum(start + k, n) - np.maximum(start, 0)
-        counts = counts * np.expand_dims(
-            count, [a for a in range(counts.ndim) if a != axis]
-        )
+        others = tuple(a for a in range(counts.ndim) if a != axis)
+        counts = counts * np.expand_dims(count, others)
     return counts
 
 
