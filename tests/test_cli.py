@@ -287,18 +287,31 @@ def test_a_reader_that_has_seen_enough():
     assert len(done.stdout.splitlines()) == 1
 
 
-def test_as_a_process(digit_run, tmp_path):
-    """A damaged checkpoint: one line, and none of the library's own."""
-    shutil.copytree(digit_run, tmp_path / "run")
-    for path in (tmp_path / "run" / "checkpoints").rglob("d/*"):
+def cut_arrays(checkpoints):
+    for path in checkpoints.rglob("d/*"):
         path.write_bytes(path.read_bytes()[:50])
+
+
+def lose_description(checkpoints):
+    (path,) = checkpoints.glob("*/_CHECKPOINT_METADATA")
+    path.unlink()
+
+
+@pytest.mark.parametrize("damage", [cut_arrays, lose_description])
+def test_a_damaged_checkpoint(digit_run, tmp_path, damage):
+    """As a process: one line, and none of the library's own."""
+    shutil.copytree(digit_run, tmp_path / "run")
+    damage(tmp_path / "run" / "checkpoints")
     (good,) = dict(pictures(tmp_path, 1))
     command = f'"$PYTHON" -m jnets.cli predict "{tmp_path}/run" "{good}"'
     done = shell(command, PYTHONWARNINGS="default")
     assert (done.returncode, done.stdout) == (2, "")
-    assert re.fullmatch(
-        r"error: checkpoint [^\n]+ cannot be read [^\n]+\n", done.stderr
-    )
-    done = shell(command.replace(str(tmp_path / "run"), str(digit_run)))
+    expected = r"error: checkpoint [^\n]+ cannot be read [^\n]+\n"
+    assert re.fullmatch(expected, done.stderr), done.stderr
+
+
+def test_as_a_process(digit_run, tmp_path):
+    (good,) = dict(pictures(tmp_path, 1))
+    done = shell(f'"$PYTHON" -m jnets.cli predict "{digit_run}" "{good}"')
     assert (done.returncode, done.stderr) == (0, "")
     assert "likeliest classes" in done.stdout
