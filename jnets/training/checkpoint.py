@@ -58,11 +58,12 @@ class Checkpoints:
         self._seconds, self._saved = seconds, time.monotonic()
         self.directory = Path(directory).absolute()
         policy: Any = ocp.training.preservation_policies.LatestN(keep)
-        self._checkpointer = ocp.training.Checkpointer(
-            str(self.directory),
-            preservation_policy=policy,
-            cleanup_tmp_directories=not read_only,
-        )
+        with _quiet():
+            self._checkpointer = ocp.training.Checkpointer(
+                str(self.directory),
+                preservation_policy=policy,
+                cleanup_tmp_directories=not read_only,
+            )
 
     def due(self) -> bool:
         """Whether the last save, or the start, is `seconds` ago."""
