@@ -4,20 +4,26 @@ from jnets.layers.conv import Conv, TableConv
 from jnets.layers.cost import Cost
 from jnets.layers.init import INITS, Init, initialisation
 from jnets.layers.linear import RBF, Affine, Dense
+from jnets.layers.norm import BatchNorm, LocalResponseNorm
 from jnets.layers.policy import Policy
-from jnets.layers.pool import Pool, Subsample
+from jnets.layers.pool import GlobalPool, Pool, Subsample
+from jnets.layers.unit import Unit
 
 __all__ = [
     "INITS",
     "RBF",
     "Affine",
+    "BatchNorm",
     "Conv",
     "Cost",
     "Dense",
+    "GlobalPool",
     "Init",
+    "LocalResponseNorm",
     "Policy",
     "Pool",
     "Subsample",
     "TableConv",
+    "Unit",
     "initialisation",
 ]

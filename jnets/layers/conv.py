@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jnets.layers.cost import Cost, Shape, affine_cost
-from jnets.layers.init import initialisation
+from jnets.layers.init import fans, initialisation
 from jnets.layers.policy import Policy
 from jnets.ops.conv import conv
 from jnets.ops.window import Padding, Window
@@ -34,14 +34,15 @@ class Conv(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        inputs, dtype = x.shape[-1] // self.groups, self.policy.param_dtype
-        fan_in, init = math.prod(self.kernel_size) * inputs, initialisation(self.scheme)
-        shape = (*self.kernel_size, inputs, self.features)
-        kernel = self.param("kernel", init.kernel(fan_in), shape, dtype)
+        init, dtype = initialisation(self.scheme), self.policy.param_dtype
+        shape = (*self.kernel_size, x.shape[-1] // self.groups, self.features)
+        kernel = self.param("kernel", init.kernel(*fans(shape)), shape, dtype)
         x, kernel = self.policy.cast(x, kernel)
         bias = None
         if self.use_bias:
-            bias = self.param("bias", init.bias(fan_in), (self.features,), dtype)
+            bias = self.param(
+                "bias", init.bias(fans(shape)[0]), (self.features,), dtype
+            )
             (bias,) = self.policy.cast(bias)
         return conv(
             x,
@@ -92,8 +93,11 @@ class TableConv(nn.Module):
     def _init_kernel(self, key: PRNGKey, shape: Shape, dtype: jnp.dtype) -> Array:
         init, keys = initialisation(self.scheme), jax.random.split(key, len(self.table))
         maps = zip(keys, self.table, self._fan_ins(), strict=True)
+        # An input map reaches pairs / inputs output maps, on average.
+        inputs = len(set().union(*self.table))
+        fan_out = math.prod(self.kernel_size) * shape[-1] // inputs
         parts = [
-            init.kernel(fan_in)(k, (*shape[:-1], len(row)), dtype)
+            init.kernel(fan_in, fan_out)(k, (*shape[:-1], len(row)), dtype)
             for k, row, fan_in in maps
         ]
         return jnp.concatenate(parts, axis=-1)

@@ -1,8 +1,9 @@
 """Initialisations, each named after its source.
 
-A scheme gives one initialiser for kernels and one for biases, both functions of the
-fan-in: the number of inputs that one unit sums. Kernels have their output axis last,
-so a kernel's fan-in is the product of its other axes.
+A scheme gives one initialiser for kernels and one for biases. Both are functions of the
+fan-in, the number of inputs that one unit sums; a kernel's also of the fan-out, the
+number of units that one input of a convolution reaches. Kernels have their output axis
+last: `fans` reads both from a kernel's shape.
 """
 
 import math
@@ -19,10 +20,19 @@ Initializer = Callable[[PRNGKey, tuple[int, ...], jnp.dtype], Array]
 
 
 class Init(NamedTuple):
-    """Initialisers of a kernel and of a bias, given the fan-in of a unit."""
+    """Initialisers of a kernel, given (fan-in, fan-out), and of a bias, given fan-in."""
 
-    kernel: Callable[[int], Initializer]
+    kernel: Callable[[int, int], Initializer]
     bias: Callable[[int], Initializer]
+
+
+def fans(kernel: tuple[int, ...]) -> tuple[int, int]:
+    """(fan-in, fan-out) of a kernel [*k, inputs / groups, outputs]: k inputs, k outputs.
+
+    >>> fans((3, 3, 64, 128))
+    (576, 1152)
+    """
+    return math.prod(kernel[:-1]), math.prod(kernel[:-2]) * kernel[-1]
 
 
 def symmetric_uniform(bound: float) -> Initializer:
@@ -43,26 +53,57 @@ def _normal(std: float) -> Initializer:
     return jax.nn.initializers.normal(std)
 
 
+def _gaussian(std: float, bias: float = 0.0) -> Init:
+    """N(0, std^2) whatever the fans, and a constant bias."""
+    return Init(
+        lambda fan_in, fan_out: _normal(std),
+        lambda fan_in: jax.nn.initializers.constant(bias),
+    )
+
+
+def _xavier(bias: float = 0.0) -> Init:
+    """Caffe's "xavier" filler in its default mode: uniform, of variance 1/F."""
+    return Init(
+        lambda fan_in, fan_out: symmetric_uniform(math.sqrt(3 / fan_in)),
+        lambda fan_in: jax.nn.initializers.constant(bias),
+    )
+
+
 INITS: dict[str, Init] = {
     # U(-2.4/F, 2.4/F), biases too: a bias is one more input (LeCun et al. 1998).
     "lecun_uniform_1998": Init(
-        lambda fan_in: symmetric_uniform(2.4 / fan_in),
+        lambda fan_in, fan_out: symmetric_uniform(2.4 / fan_in),
         lambda fan_in: symmetric_uniform(2.4 / fan_in),
     ),
     # Variance 1/F: keeps the variance of a linear unit (LeCun et al., Efficient
     # BackProp, 1998, eq. 16).
-    "lecun_normal": Init(lambda fan_in: _normal(fan_in**-0.5), _zeros),
-    # Variance 2/F: a rectifier halves the second moment (He et al. 2015, eq. 10).
-    "he_normal": Init(lambda fan_in: _normal((2 / fan_in) ** 0.5), _zeros),
-    # Caffe's "xavier" filler in its default mode: variance 1/F, uniform.
-    "caffe_xavier": Init(
-        lambda fan_in: symmetric_uniform(math.sqrt(3 / fan_in)), _zeros
+    "lecun_normal": Init(lambda fan_in, fan_out: _normal(fan_in**-0.5), _zeros),
+    # Variance 2/(F_in + F_out) (Glorot & Bengio 2010, eq. 12).
+    "glorot_normal": Init(
+        lambda fan_in, fan_out: _normal((2 / (fan_in + fan_out)) ** 0.5), _zeros
     ),
+    # Variance 2/F: a rectifier halves the second moment (He et al. 2015, eq. 10).
+    "he_normal": Init(lambda fan_in, fan_out: _normal((2 / fan_in) ** 0.5), _zeros),
+    # The same for the gradients, variance 2/(k k C_out): fb.resnet.torch, torchvision.
+    "he_normal_fan_out": Init(
+        lambda fan_in, fan_out: _normal((2 / fan_out) ** 0.5), _zeros
+    ),
+    "caffe_xavier": _xavier(),
+    # Caffe's GoogLeNet: convolutions start with biases of 0.2.
+    "caffe_xavier_bias_0.2": _xavier(0.2),
     # What nn.Linear and nn.Conv2d of PyTorch start from: U(+-1/sqrt(F)), biases too.
     "pytorch_uniform": Init(
-        lambda fan_in: symmetric_uniform(fan_in**-0.5),
+        lambda fan_in, fan_out: symmetric_uniform(fan_in**-0.5),
         lambda fan_in: symmetric_uniform(fan_in**-0.5),
     ),
+    # Standard deviations and biases that single papers state.
+    "normal_0.01": _gaussian(0.01),  # AlexNet, ZFNet, VGG's fully connected layers
+    "normal_0.01_bias_1": _gaussian(0.01, 1.0),  # AlexNet: conv2, 4, 5, fc6, fc7
+    "normal_0.03": _gaussian(0.03),  # AlexNet as released: conv3
+    "normal_0.03_bias_1": _gaussian(0.03, 1.0),  # AlexNet as released: conv4, conv5
+    "normal_0.01_bias_0.1": _gaussian(0.01, 0.1),  # Caffe's AlexNet: conv2, 4, 5
+    "normal_0.005_bias_0.1": _gaussian(0.005, 0.1),  # Caffe's AlexNet: fc6, fc7
+    "normal_0.1": _gaussian(0.1),  # VGG: a variance of 10^-2
 }
 
 

@@ -25,7 +25,10 @@ class Dense(nn.Module):
         fan_in, init = x.shape[-1], initialisation(self.scheme)
         dtype = self.policy.param_dtype
         kernel = self.param(
-            "kernel", init.kernel(fan_in), (fan_in, self.features), dtype
+            "kernel",
+            init.kernel(fan_in, self.features),
+            (fan_in, self.features),
+            dtype,
         )
         x, kernel = self.policy.cast(x, kernel)
         y = jnp.dot(x, kernel)
@@ -55,7 +58,7 @@ class Affine(nn.Module):
     def setup(self):
         init, dtype = initialisation(self.scheme), self.policy.param_dtype
         shape = (self.inputs, self.features)
-        self.kernel = self.param("kernel", init.kernel(self.inputs), shape, dtype)
+        self.kernel = self.param("kernel", init.kernel(*shape), shape, dtype)
         self.bias = self.param("bias", init.bias(self.inputs), shape[1:], dtype)
 
     def weights(self) -> tuple[Array, Array]:

@@ -8,7 +8,7 @@ from jnets.errors import InputError
 from jnets.layers.cost import Cost, Shape
 from jnets.layers.init import symmetric_uniform
 from jnets.layers.policy import Policy
-from jnets.ops.pool import avg_pool, max_pool, subsample
+from jnets.ops.pool import avg_pool, global_avg_pool, max_pool, subsample
 from jnets.ops.window import Window
 from jnets.typing import Array
 
@@ -41,6 +41,18 @@ class Pool(nn.Module):
     def cost(self, x: Shape, y: Shape) -> Cost:
         window = Window(self.window, self.stride or self.window)
         return Cost(0, 0, (window,) * (len(x) - 1))
+
+
+class GlobalPool(nn.Module):
+    """The mean over all positions: x [B, *S, C] -> [B, C]; no parameters."""
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        return global_avg_pool(x)
+
+    def cost(self, x: Shape, y: Shape) -> Cost:
+        del y
+        return Cost(0, 0, tuple(Window(n) for n in x[:-1]))
 
 
 class Subsample(nn.Module):

@@ -7,25 +7,44 @@ import pytest
 
 from jnets.errors import InputError
 from jnets.layers import INITS, Affine, Conv, Dense, TableConv, initialisation
+from jnets.layers.init import fans
 
-# Bound of a uniform distribution, or None; and the variance; both from the fan-in.
+# Bound of a uniform distribution, or None; and the variance; both from the fan-in f
+# and the fan-out g.
 KERNELS = {
-    "lecun_uniform_1998": (lambda f: 2.4 / f, lambda f: 2.4**2 / f**2 / 3),
-    "lecun_normal": (None, lambda f: 1 / f),
-    "he_normal": (None, lambda f: 2 / f),
-    "caffe_xavier": (lambda f: (3 / f) ** 0.5, lambda f: 1 / f),
-    "pytorch_uniform": (lambda f: f**-0.5, lambda f: 1 / (3 * f)),
+    "lecun_uniform_1998": (lambda f: 2.4 / f, lambda f, g: 2.4**2 / f**2 / 3),
+    "lecun_normal": (None, lambda f, g: 1 / f),
+    "glorot_normal": (None, lambda f, g: 2 / (f + g)),
+    "he_normal": (None, lambda f, g: 2 / f),
+    "he_normal_fan_out": (None, lambda f, g: 2 / g),
+    "caffe_xavier": (lambda f: (3 / f) ** 0.5, lambda f, g: 1 / f),
+    "caffe_xavier_bias_0.2": (lambda f: (3 / f) ** 0.5, lambda f, g: 1 / f),
+    "pytorch_uniform": (lambda f: f**-0.5, lambda f, g: 1 / (3 * f)),
+    "normal_0.01": (None, lambda f, g: 0.01**2),
+    "normal_0.01_bias_1": (None, lambda f, g: 0.01**2),
+    "normal_0.03": (None, lambda f, g: 0.03**2),
+    "normal_0.03_bias_1": (None, lambda f, g: 0.03**2),
+    "normal_0.01_bias_0.1": (None, lambda f, g: 0.01**2),
+    "normal_0.005_bias_0.1": (None, lambda f, g: 0.005**2),
+    "normal_0.1": (None, lambda f, g: 0.1**2),
 }
-# Biases: as the kernel, or zero.
+# Biases: distributed as the kernel, or a constant, 0 if not here.
 WITH_BIAS = {"lecun_uniform_1998", "pytorch_uniform"}
+CONSTANT = {
+    "caffe_xavier_bias_0.2": 0.2,
+    "normal_0.01_bias_1": 1.0,
+    "normal_0.03_bias_1": 1.0,
+    "normal_0.01_bias_0.1": 0.1,
+    "normal_0.005_bias_0.1": 0.1,
+}
 
 
-def check(values, scheme: str, fan_in: int):
+def check(values, scheme: str, fan_in: int, fan_out: int = 0):
     """Of at least 10,000 values: mean 0, the variance to 5 %, the bound to 1 %."""
     values = np.asarray(values).ravel()
     assert values.size >= 10_000
     bound, variance = KERNELS[scheme]
-    variance = variance(fan_in)
+    variance = variance(fan_in, fan_out)
     assert np.var(values) == pytest.approx(variance, rel=0.05)
     assert abs(np.mean(values)) < 5 * np.sqrt(variance / values.size)
     if bound is None:
@@ -40,20 +59,28 @@ def test_every_scheme_is_tried():
     assert set(KERNELS) == set(INITS)
 
 
+@pytest.mark.parametrize(
+    "kernel, expected",
+    [((20, 30), (20, 30)), ((3, 5, 8, 16), (120, 240)), ((7, 4, 4), (28, 28))],
+)
+def test_fans(kernel, expected):
+    assert fans(kernel) == expected
+
+
 @pytest.mark.parametrize("scheme", KERNELS)
 @pytest.mark.parametrize("fan_in", [25, 400])
 def test_schemes(scheme, fan_in):
     init = initialisation(scheme)
     shape, dtype = (fan_in, 40_000 // fan_in), jnp.dtype("float32")
-    kernel = init.kernel(fan_in)(jax.random.key(0), shape, dtype)
+    kernel = init.kernel(*fans(shape))(jax.random.key(0), shape, dtype)
     assert kernel.shape == shape and kernel.dtype == dtype
-    check(kernel, scheme, fan_in)
+    check(kernel, scheme, *shape)
     bias = init.bias(fan_in)(jax.random.key(1), (40_000,), dtype)
     assert bias.shape == (40_000,) and bias.dtype == dtype
     if scheme in WITH_BIAS:
         check(bias, scheme, fan_in)
     else:
-        assert np.all(bias == 0)
+        assert np.all(bias == np.float32(CONSTANT.get(scheme, 0.0)))
 
 
 @pytest.mark.parametrize(
