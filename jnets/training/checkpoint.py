@@ -84,7 +84,7 @@ class Checkpoints:
         state = jax.tree.map(jnp.copy, state)
         self._checkpointer.save_checkpointables_async(
             step,
-            {"variables": state.variables, "training": _without_variables(state)},
+            _stored(state),
             custom_metadata={"totals": json.dumps(totals or {})},
             force=True,
         )
@@ -101,13 +101,7 @@ class Checkpoints:
         saved = self._metadata(latest)
         self._check(saved.variables, like.variables, "model")
         self._check(saved.opt_state, like.opt_state, "optimizer")
-        abstract = _abstract(like)
-        tree = self._load(
-            latest,
-            {"variables": abstract.variables, "training": _without_variables(abstract)},
-        )
-        state = like.replace(**tree["variables"], **tree["training"])
-        return Saved(state, saved.totals)
+        return Saved(_state(self._load(latest, _stored(_abstract(like)))), saved.totals)
 
     def variables(self, like: PyTree) -> PyTree:
         """The newest parameters and batch statistics only, shaped as `like`."""
@@ -216,10 +210,21 @@ def _abstract(tree: PyTree) -> PyTree:
     return jax.tree.map(describe, tree)
 
 
-def _without_variables(state: TrainState) -> PyTree:
-    return {
-        "step": state.step,
-        "opt_state": state.opt_state,
-        "key": state.key,
-        "ema": state.ema,
-    }
+def _stored(state: TrainState) -> PyTree:
+    """What a checkpoint holds: first what a trained model needs, then the rest.
+
+    Where training keeps an average, the average is what is used later, and the
+    variables it is taken of belong to the rest.
+    """
+    training = {"step": state.step, "opt_state": state.opt_state, "key": state.key}
+    latest = None if state.ema is None else state.variables
+    return {"variables": state.averaged, "training": training | {"latest": latest}}
+
+
+def _state(stored: PyTree) -> TrainState:
+    """The inverse of `_stored`."""
+    used, training = stored["variables"], dict(stored["training"])
+    latest = training.pop("latest")
+    if latest is None:
+        return TrainState(**used, **training)
+    return TrainState(**latest, **training, ema=used)

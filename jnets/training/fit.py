@@ -2,15 +2,17 @@
 
 import time
 from collections.abc import Callable
-from typing import NamedTuple
+from contextlib import closing
+from typing import NamedTuple, cast
 
 import jax
 import numpy as np
 
 from jnets.training.checkpoint import Checkpoints, Totals
 from jnets.training.interrupt import Interrupt
-from jnets.training.program import Data, make_program
+from jnets.training.program import Data
 from jnets.training.progress import ProgressBar
+from jnets.training.source import Examples, Feed, Resident, Streamed
 from jnets.training.state import TrainState
 from jnets.training.step import Step
 from jnets.typing import Array
@@ -24,12 +26,12 @@ class Plan(NamedTuple):
     """What `fit` repeats: `epochs` epochs of `updates` updates each.
 
     `order(state, epoch)` gives an epoch's examples as int32 [updates, examples] (see
-    `program`). Each call of the device does `per_call` updates, as one function if
-    `merge` (see `make_program`). The model is evaluated
-    every `evaluate_every` epochs and at the end.
+    `program`); None for a stream, which has its own. Each call of the device does
+    `per_call` updates, as one function if `merge` (see `make_program`); of a stream
+    it does one. The model is evaluated every `evaluate_every` epochs and at the end.
     """
 
-    order: Callable[[TrainState, int], Array]
+    order: Callable[[TrainState, int], Array] | None
     updates: int
     epochs: int
     per_call: int = 1
@@ -45,18 +47,18 @@ class Plan(NamedTuple):
 class NonFiniteLoss(ArithmeticError):
     """Training stopped because a loss or gradient was not finite.
 
-    `step` is the update that failed, `examples` the indices it read. The state before
-    it has been saved if the run keeps checkpoints.
+    `step` is the update that failed, `examples` the indices, or names, that it read.
+    The state before it has been saved if the run keeps checkpoints.
     """
 
-    def __init__(self, step: int, epoch: int, loss: float, examples: np.ndarray):
+    def __init__(self, step: int, epoch: int, loss: float, examples: Examples):
         self.step, self.epoch, self.examples = step, epoch, examples
         shown = ", ".join(map(str, examples[:8])) + (
-            ", ..." if examples[8:].size else ""
+            ", ..." if len(examples) > 8 else ""
         )
         super().__init__(
             f"update {step} (epoch {epoch + 1}) is not finite: loss {loss} on "
-            f"{examples.size} examples [{shown}]; the state before it is kept. Lower "
+            f"{len(examples)} examples [{shown}]; the state before it is kept. Lower "
             f"the learning rate or look at these examples"
         )
 
@@ -64,7 +66,7 @@ class NonFiniteLoss(ArithmeticError):
 def fit(
     state: TrainState,
     step: Step,
-    data: Data,
+    data: Data | Feed,
     plan: Plan,
     *,
     evaluate: Callable[[TrainState], Row] = lambda state: {},
@@ -83,8 +85,17 @@ def fit(
     Ctrl-C or SIGTERM saves the state and raises KeyboardInterrupt. Errors:
     NonFiniteLoss, after saving the last finite state.
     """
+    if plan.order is None:
+        source = Streamed(step, cast(Feed, data))
+    else:
+        source = Resident(step, cast(Data, data), plan.order, merge=plan.merge)
+    with closing(source):
+        return _run(state, source, plan, evaluate, record, checkpoints, totals or {})
+
+
+def _run(state, source, plan, evaluate, record, checkpoints, totals) -> TrainState:
     epoch = int(state.step) // plan.updates
-    loop = _Loop(step, data, plan, checkpoints, totals or {})
+    loop = _Loop(source, plan, checkpoints, totals)
     bar = ProgressBar(plan.updates * plan.epochs, done=int(state.step))
     with bar, Interrupt() as interrupt:
         while epoch < plan.epochs:
@@ -115,30 +126,30 @@ def describe(row: Row, epochs: int) -> str:
 
 
 class _Loop:
-    """The calls of one epoch; keeps the compiled programs between epochs."""
+    """The calls of one epoch, and the sums over it."""
 
-    def __init__(self, step, data, plan, checkpoints, totals):
-        self.step, self.data, self.plan = step, data, plan
+    def __init__(self, source, plan, checkpoints, totals):
+        self.source, self.plan = source, plan
         self.checkpoints, self.totals = checkpoints, dict(totals)
-        self.programs: dict[int, Callable] = {}
+        self.per_call = plan.per_call if plan.order else 1
 
     def epoch(
         self, state: TrainState, epoch: int, bar: ProgressBar, interrupt: Interrupt
     ) -> tuple[TrainState, Row]:
         plan = self.plan
-        order = plan.order(state, epoch)
+        self.source.start(state, epoch)
         at, pending = int(state.step) % plan.updates, []
         shown = time.perf_counter()
         last: Row = {}
         while at < plan.updates:
-            updates = min(plan.per_call, plan.updates - at)
-            state, metrics = self._program(updates)(state, self.data, order)
+            updates = min(self.per_call, plan.updates - at)
+            state, metrics = self.source.advance(state, updates)
             pending.append(metrics)
             at += updates
             late = time.perf_counter() - shown > SHOW_SECONDS
             whole = at == plan.updates
             if late or whole or interrupt.requested:
-                last = self._collect(pending, state, epoch, order)
+                last = self._collect(pending, state, epoch)
                 done = sum(len(m["loss"]) for m in pending)
                 pending, shown = [], time.perf_counter()
                 bar.advance(done, epoch + 1, self._mean("loss"))
@@ -154,13 +165,6 @@ class _Loop:
         self.totals = {}
         return state, row | last
 
-    def _program(self, updates: int) -> Callable:
-        if updates not in self.programs:
-            self.programs[updates] = make_program(
-                self.step, updates, merge=self.plan.merge
-            )
-        return self.programs[updates]
-
     def _save(self, state: TrainState) -> None:
         if self.checkpoints:
             self.checkpoints.save(state, self.totals)
@@ -168,7 +172,7 @@ class _Loop:
     def _mean(self, name: str) -> float:
         return self.totals[name] / max(self.totals["examples"], 1.0)
 
-    def _collect(self, pending, state, epoch, order) -> dict[str, float]:
+    def _collect(self, pending, state, epoch) -> dict[str, float]:
         """Add finished updates to the totals; return the norms of the last one."""
         fetched = jax.device_get(pending)
         metrics = {k: np.concatenate([m[k] for m in fetched]) for k in fetched[0]}
@@ -185,7 +189,6 @@ class _Loop:
         if not finite.all():
             step = int(state.step)
             self._save(state)
-            examples = np.asarray(order[step % self.plan.updates])
             loss = float(metrics["loss"][~finite][0])
-            raise NonFiniteLoss(step, epoch, loss, examples[examples >= 0])
+            raise NonFiniteLoss(step, epoch, loss, self.source.examples(step))
         return {k: float(v[-1]) for k, v in metrics.items() if k.endswith("_norm")}

@@ -29,9 +29,14 @@ class Batch(NamedTuple):
 
 
 def take(data: Data, indices: Array) -> Batch:
-    """The examples at `indices` [examples]; -1 is padding."""
+    """The examples at `indices` [examples]; -1, only at the end, is padding.
+
+    Padding repeats the batch's own examples at weight 0: they have no part in the loss,
+    and batch statistics see nothing that is not in the batch.
+    """
     inputs, labels = data
-    at = jnp.maximum(indices, 0)
+    real = jnp.sum(indices >= 0)
+    at = indices[jnp.arange(len(indices)) % jnp.maximum(real, 1)]
     weights = (indices >= 0).astype(jnp.float32)
     return Batch(tuple(x[at] for x in inputs), labels[at], weights)
 

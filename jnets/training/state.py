@@ -14,7 +14,7 @@ class TrainState(flax.struct.PyTreeNode):
 
     `step` counts updates and is also the position in the data; `key` never changes:
     the randomness of update t is derived from (key, t), so that a resumed run draws
-    the same numbers. `ema` is an average of the parameters, or None.
+    the same numbers. `ema` is a running average of `variables`, or None.
     """
 
     step: Array
@@ -28,6 +28,11 @@ class TrainState(flax.struct.PyTreeNode):
     def variables(self) -> dict[str, PyTree]:
         """What `model.apply` takes."""
         return {"params": self.params, "batch_stats": self.batch_stats}
+
+    @property
+    def averaged(self) -> dict[str, PyTree]:
+        """The variables to use after training: the average, if there is one."""
+        return self.variables if self.ema is None else self.ema
 
     def step_key(self) -> PRNGKey:
         """The key of this update's dropout."""
@@ -44,18 +49,24 @@ def create_state(
     optimizer: optax.GradientTransformation,
     *,
     seed: int = 0,
+    variables: PyTree = None,
+    ema: bool = False,
 ) -> TrainState:
     """Initialise a model on example inputs (any batch size) and its optimizer.
 
-    `seed` decides the parameters, the order of the data and the dropout masks.
+    `seed` decides the parameters, the order of the data and the dropout masks; with
+    `variables`, trained before, only the latter two. With `ema` the state keeps a
+    running average, which starts where the variables do (see `make_step`).
     """
     init_key, key = jax.random.split(jax.random.key(seed))
-    variables = jax.jit(model.init)(init_key, *inputs)
-    params = variables["params"]
-    return TrainState(
+    if variables is None:
+        variables = jax.jit(model.init)(init_key, *inputs)
+    state = TrainState(
         step=jnp.zeros((), jnp.int32),
-        params=params,
+        params=variables["params"],
         batch_stats=variables.get("batch_stats", {}),
-        opt_state=optimizer.init(params),
+        opt_state=optimizer.init(variables["params"]),
         key=key,
     )
+    # A copy: an update donates its state, which must not hold a buffer twice.
+    return state.replace(ema=jax.tree.map(jnp.copy, state.variables)) if ema else state

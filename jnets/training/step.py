@@ -12,10 +12,13 @@ from jnets.training.program import Batch
 from jnets.training.state import TrainState
 from jnets.typing import Array, PRNGKey, PyTree
 
-# (model output, labels [B]) -> loss of each example [B]
+# (model output, labels [B]) -> loss of each example [B]. The output of a model with
+# auxiliary heads is (logits, {name: logits}) in training.
 Loss = Callable[[Array, Array], Array]
 # (key, inputs) -> inputs of the same shapes
 Augment = Callable[[PRNGKey, tuple[Array, ...]], tuple[Array, ...]]
+# (average, variables, step) -> average
+Average = Callable[[PyTree, PyTree, Array], PyTree]
 Metrics = dict[str, Array]
 Step = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
 
@@ -27,6 +30,7 @@ def make_step(
     descent: Descent,
     *,
     augment: Augment | None = None,
+    average: Average | None = None,
     norms: bool = True,
 ) -> Step:
     """An update theta <- theta + optimizer(g) that is pure and not yet compiled.
@@ -34,10 +38,11 @@ def make_step(
     The batch has leading axes [examples] or, when `descent.chunks` > 1, is reshaped
     to [chunks, examples / chunks] and its gradient accumulated by a scan. Padding
     examples have weight 0. `augment` changes the inputs of every update at random, on
-    the device. Metrics: `loss` (mean over examples), `correct` and
-    `examples` (counts), `finite`, and with `norms` the l2 norms `grad_norm`,
-    `update_norm`, `param_norm`. Norms cost a pass over all weights, which online
-    updates of a small net feel; without them only the loss is checked for being finite.
+    the device; `average` moves `state.ema` after it. Metrics: `loss` (mean over
+    examples), `correct` and `examples` (counts), `finite`, and with `norms` the l2
+    norms `grad_norm`, `update_norm`, `param_norm`. Norms cost a pass over all weights,
+    which online updates of a small net feel; without them only the loss is checked for
+    being finite.
 
     A loss or gradient that is not finite leaves the state as it was, step included:
     the next update would meet the same batch with the same key, so the run stands
@@ -66,6 +71,8 @@ def make_step(
             batch_stats=batch_stats,
             opt_state=opt_state,
         )
+        if average is not None:
+            moved = moved.replace(ema=average(state.ema, moved.variables, state.step))
         return keep_if(finite, moved, state), metrics | {"finite": finite}
 
     return step
@@ -105,7 +112,8 @@ def _objective(model: nn.Module, loss: Loss, augment: Augment | None):
             mutable=["batch_stats"],
         )
         total = jnp.sum(loss(outputs, batch.labels) * batch.weights)
-        hit = jnp.argmax(outputs, axis=-1) == batch.labels
+        logits = outputs[0] if isinstance(outputs, tuple) else outputs
+        hit = jnp.argmax(logits, axis=-1) == batch.labels
         correct = jnp.sum(hit * batch.weights)
         return total, (updated.get("batch_stats", batch_stats), correct)
 

@@ -1,5 +1,6 @@
 """One update: pure, donating, compiled once, and still where it is not finite."""
 
+import chex
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -219,3 +220,54 @@ def test_a_gradient_that_is_not_finite_changes_nothing(line, bits):
     kept, metrics = step(state, batch_of(problem.data, [0]))
     assert float(metrics["loss"]) == 0 and not metrics["finite"]
     assert bits(kept) == bits(state)
+
+
+class TwoHeads(nn.Module):
+    """x [B, D] -> logits, and with auxiliary logits in training."""
+
+    @nn.compact
+    def __call__(self, x, *, train=False):
+        logits, other = nn.Dense(3, name="main")(x), nn.Dense(3, name="aux")(x)
+        return (logits, {"aux": other}) if train else logits
+
+
+def test_auxiliary_heads_reach_the_loss_and_not_the_hits(net):
+    """Hits are the main head's; the loss, and so the gradient, sees both."""
+
+    def loss(outputs, labels):
+        logits, heads = outputs
+        return net.loss(logits, labels) + 0.3 * net.loss(heads["aux"], labels)
+
+    model, optimizer = TwoHeads(), optax.sgd(1.0)
+    (x,), y = net.data
+    state = create_state(model, (x[:1],), optimizer)
+    step = jax.jit(make_step(model, loss, optimizer, minibatch(23)))
+    moved, metrics = step(state, Batch((x,), y, jnp.ones(23)))
+    heads = {k: x @ p["kernel"] + p["bias"][None] for k, p in state.params.items()}
+    expected = net.loss(heads["main"], y) + 0.3 * net.loss(heads["aux"], y)
+    assert metrics["loss"] == pytest.approx(float(expected.mean()), rel=1e-6)
+    assert metrics["correct"] == np.sum(np.argmax(heads["main"], -1) == np.asarray(y))
+    for name, weight in (("main", 1.0), ("aux", 0.3)):
+        error = jax.nn.softmax(heads[name]) - jax.nn.one_hot(y, 3)
+        update = moved.params[name]["kernel"] - state.params[name]["kernel"]
+        np.testing.assert_allclose(update, -weight * x.T @ error / 23, atol=1e-6)
+
+
+def test_an_average_follows_the_variables(net):
+    """ema_t = (ema_{t-1} + variables_t) / 2, batch statistics too, from the start."""
+
+    def average(ema, variables, step):
+        del step
+        return jax.tree.map(lambda a, b: (a + b) / 2, ema, variables)
+
+    optimizer, (x, y) = optax.sgd(0.1), (net.data[0][0][:4], net.data[1][:4])
+    start = create_state(net.model, (x,), optimizer, ema=True)
+    step = make_step(net.model, net.loss, optimizer, minibatch(4), average=average)
+    first, _ = jax.jit(step)(start, Batch((x,), y, jnp.ones(4)))
+    second, _ = jax.jit(step)(first, Batch((x,), y, jnp.ones(4)))
+    chex.assert_trees_all_equal(start.averaged, start.variables)
+    expected = jax.tree.map(
+        lambda a, b, c: a / 4 + b / 4 + c / 2,
+        start.variables, first.variables, second.variables,
+    )  # fmt: skip
+    chex.assert_trees_all_close(second.averaged, expected, rtol=1e-6)
