@@ -20,14 +20,14 @@ Initializer = Callable[[PRNGKey, tuple[int, ...], jnp.dtype], Array]
 
 
 class Init(NamedTuple):
-    """Initialisers of a kernel, given (fan-in, fan-out), and of a bias, given fan-in."""
+    """Initialisers of a kernel, from (fan-in, fan-out), and of a bias, from fan-in."""
 
     kernel: Callable[[int, int], Initializer]
     bias: Callable[[int], Initializer]
 
 
 def fans(kernel: tuple[int, ...]) -> tuple[int, int]:
-    """(fan-in, fan-out) of a kernel [*k, inputs / groups, outputs]: k inputs, k outputs.
+    """(fan-in, fan-out) of a kernel [*k, inputs / groups, outputs].
 
     >>> fans((3, 3, 64, 128))
     (576, 1152)
@@ -97,12 +97,14 @@ INITS: dict[str, Init] = {
         lambda fan_in: symmetric_uniform(fan_in**-0.5),
     ),
     # Standard deviations and biases that single papers state.
+    "normal_0.001": _gaussian(0.001),  # Inception-v3: the auxiliary head's classifier
     "normal_0.01": _gaussian(0.01),  # AlexNet, ZFNet, VGG's fully connected layers
     "normal_0.01_bias_1": _gaussian(0.01, 1.0),  # AlexNet: conv2, 4, 5, fc6, fc7
     "normal_0.03": _gaussian(0.03),  # AlexNet as released: conv3
     "normal_0.03_bias_1": _gaussian(0.03, 1.0),  # AlexNet as released: conv4, conv5
     "normal_0.01_bias_0.1": _gaussian(0.01, 0.1),  # Caffe's AlexNet: conv2, 4, 5
     "normal_0.005_bias_0.1": _gaussian(0.005, 0.1),  # Caffe's AlexNet: fc6, fc7
+    "normal_0.005_bias_1": _gaussian(0.005, 1.0),  # CaffeNet: fc6, fc7
     "normal_0.1": _gaussian(0.1),  # VGG: a variance of 10^-2
 }
 

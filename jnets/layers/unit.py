@@ -15,8 +15,8 @@ class Unit(NamedTuple):
     """What all units of a model share; called inside a compact module, it adds one.
 
     Without `norm` the unit is convolution with bias and rectifier. With it the
-    convolution has no bias, which the norm's own would repeat, and the norm is the
-    sibling `<name>_norm`.
+    convolution has no bias, which the norm's own would repeat, unless `bias` asks for
+    it (as torchvision's VGG has it), and the norm is the sibling `<name>_norm`.
     """
 
     train: bool
@@ -24,6 +24,8 @@ class Unit(NamedTuple):
     eps: float = 1e-5
     scheme: str = "he_normal"
     policy: Policy = Policy()
+    bias: bool = False
+    groups: int = 1
 
     def __call__(
         self,
@@ -37,13 +39,14 @@ class Unit(NamedTuple):
         relu: bool = True,
         start: float = 1.0,
     ) -> Array:
-        """x [B, H, W, C] -> [B, H', W', features]; `start` is the norm's first scale."""
+        """x [B, H, W, C] -> [B, H', W', features]; `start` is the first scale."""
         x = Conv(
             features,
             kernel_size,
             stride,
             padding,
-            use_bias=not self.norm,
+            groups=self.groups,
+            use_bias=self.bias or not self.norm,
             scheme=self.scheme,
             policy=self.policy,
             name=name,

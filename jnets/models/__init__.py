@@ -1,7 +1,6 @@
-"""Every model by name. A model is described by plain data: its name and its fields."""
+"""Models by name: `create`, `list_models`, and what there is to know of them."""
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -9,61 +8,8 @@ import jax.numpy as jnp
 
 from jnets.errors import InputError
 from jnets.layers import Policy
-from jnets.models.lenet import LeNet, LeNet1998
-from jnets.models.mlp import MLP
-from jnets.models.surname_rnn import SurnameRNN
+from jnets.models.table import MODELS, Entry
 from jnets.typing import Array
-
-
-class Entry(NamedTuple):
-    """A model's module, the fields that make the variant, and what it reads.
-
-    `inputs` are (shape without the batch axis, dtype) of each argument.
-    """
-
-    module: type[nn.Module]
-    fields: Mapping[str, Any]
-    inputs: tuple[tuple[tuple[int, ...], str], ...]
-    summary: str
-
-
-_GREY_32 = (((32, 32, 1), "float32"),)
-_GREY_28 = (((28, 28, 1), "float32"),)
-_NAME = (((19,), "int32"), ((), "int32"))  # letters of the longest name, its length
-
-MODELS: dict[str, Entry] = {
-    "mlp": Entry(MLP, {}, _GREY_28, "multilayer perceptron, dropout"),
-    "lenet5_1998": Entry(
-        LeNet1998, {}, _GREY_32, "LeNet-5 as published: C3 table, RBF output"
-    ),
-    "lenet5": Entry(
-        LeNet,
-        {"names": ("C1", "S2", "C3", "S4", "C5", "F6", "OUT")},
-        _GREY_32,
-        "LeNet-5 with full C3, plain pooling, logits",
-    ),
-    "lenet_caffe": Entry(
-        LeNet,
-        {
-            "names": ("conv1", "pool1", "conv2", "pool2", "ip1", "ip2"),
-            "maps": (20, 50),
-            "hidden": (500,),
-            "squash_maps": False,
-            "scheme": "caffe_xavier",
-        },
-        _GREY_28,
-        "LeNet of Caffe's MNIST example",
-    ),
-    "surname_rnn": Entry(
-        SurnameRNN, {}, _NAME, "the lecture's linear RNN over letters"
-    ),
-    "surname_rnn_tanh": Entry(
-        SurnameRNN,
-        {"activation": "tanh"},
-        _NAME,
-        "the same with tanh in the recurrence",
-    ),
-}
 
 
 def list_models() -> list[str]:
@@ -107,6 +53,8 @@ def example_inputs(name: str, examples: int = 1) -> tuple[Array, ...]:
 
 def parameter_count(name: str, **fields: Any) -> int:
     """Trainable scalars of a model, without computing any."""
+    if "stack_blocks" in entry(name).module.__dataclass_fields__:
+        fields = fields | {"stack_blocks": True}  # as many, and sooner traced
     shapes = jax.eval_shape(
         create(name, **fields).init, jax.random.key(0), *example_inputs(name)
     )
@@ -121,6 +69,8 @@ def _check(field: str, value: Any, default: Any) -> None:
 
     if field == "dropout":
         good, wanted = 0 <= value < 1, "at least 0 and below 1"
+    elif isinstance(default, bool):
+        good, wanted = isinstance(value, bool), "true or false"
     elif isinstance(default, Policy):
         good, wanted = _is_policy(value), "three names of dtypes"
     elif isinstance(default, tuple):

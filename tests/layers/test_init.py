@@ -20,6 +20,7 @@ KERNELS = {
     "caffe_xavier": (lambda f: (3 / f) ** 0.5, lambda f, g: 1 / f),
     "caffe_xavier_bias_0.2": (lambda f: (3 / f) ** 0.5, lambda f, g: 1 / f),
     "pytorch_uniform": (lambda f: f**-0.5, lambda f, g: 1 / (3 * f)),
+    "normal_0.001": (None, lambda f, g: 0.001**2),
     "normal_0.01": (None, lambda f, g: 0.01**2),
     "normal_0.01_bias_1": (None, lambda f, g: 0.01**2),
     "normal_0.03": (None, lambda f, g: 0.03**2),
