@@ -1,8 +1,8 @@
-"""Random planar distortions of images, as LeNet-5's second training set had them."""
+"""Random distortions of images: LeNet-5's second training set, CIFAR's crops."""
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Float
+from jaxtyping import Float, Num
 
 from jnets.typing import Array, PRNGKey
 
@@ -61,3 +61,25 @@ def random_affine(
     maps = maps.at[:, 1, 0].set(shear * u[:, 2])
     maps = maps.at[:, :, 2].set(shift * u[:, 3:])
     return affine(images, maps)
+
+
+def random_crop_and_flip(
+    key: PRNGKey, images: Num[Array, "b y x c"], *, pad: int = 4
+) -> Num[Array, "b y x c"]:
+    """Pad by `pad` zeros, crop at random to the old size, mirror half of the images.
+
+    Independent for each image. What is done to CIFAR, with the default, since
+    He et al. 2016, section 4.2, after Lee et al. 2015.
+    """
+    size, height, width, channels = images.shape
+    place, mirror = jax.random.split(key)
+    corners = jax.random.randint(place, (size, 2), 0, 2 * pad + 1)
+    padded = jnp.pad(images, ((0, 0), (pad, pad), (pad, pad), (0, 0)))
+
+    def crop(image: Array, corner: Array) -> Array:
+        start = corner[0], corner[1], 0
+        return jax.lax.dynamic_slice(image, start, (height, width, channels))
+
+    cropped = jax.vmap(crop)(padded, corners)
+    flip = jax.random.bernoulli(mirror, shape=(size, 1, 1, 1))
+    return jnp.where(flip, cropped[:, :, ::-1], cropped)

@@ -1,5 +1,6 @@
 """The training loop: programs over epochs, with a log, checkpoints and a bar."""
 
+import statistics
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -78,7 +79,8 @@ def fit(
 
     After each epoch `record` gets a row: `step`, `epoch`, training `loss` and
     `accuracy` over the epoch, the norms of its last update, `seconds` of the epoch,
-    and what `evaluate` returns where it is due. States are saved at the ends of epochs,
+    `ms_per_update` (the median; not where all that there was to time had to be
+    compiled first), and what `evaluate` returns where it is due. States are saved at the ends of epochs,
     when `checkpoints` says it is time, and at the very end. `totals` are the sums of
     an epoch that a checkpoint was taken in the middle of (see `Checkpoints.restore`).
 
@@ -132,6 +134,7 @@ class _Loop:
         self.source, self.plan = source, plan
         self.checkpoints, self.totals = checkpoints, dict(totals)
         self.per_call = plan.per_call if plan.order else 1
+        self.compiled = False
 
     def epoch(
         self, state: TrainState, epoch: int, bar: ProgressBar, interrupt: Interrupt
@@ -139,7 +142,7 @@ class _Loop:
         plan = self.plan
         self.source.start(state, epoch)
         at, pending = int(state.step) % plan.updates, []
-        shown = time.perf_counter()
+        shown, timed = time.perf_counter(), []
         last: Row = {}
         while at < plan.updates:
             updates = min(self.per_call, plan.updates - at)
@@ -150,8 +153,10 @@ class _Loop:
             whole = at == plan.updates
             if late or whole or interrupt.requested:
                 last = self._collect(pending, state, epoch)
-                done = sum(len(m["loss"]) for m in pending)
-                pending, shown = [], time.perf_counter()
+                done, now = sum(len(m["loss"]) for m in pending), time.perf_counter()
+                if self.compiled:
+                    timed.append(1000 * (now - shown) / done)
+                self.compiled, pending, shown = True, [], now
                 bar.advance(done, epoch + 1, self._mean("loss"))
             if interrupt.requested and not whole:
                 self._save(state)
@@ -162,6 +167,8 @@ class _Loop:
             "loss": self._mean("loss"),
             "accuracy": self._mean("correct"),
         }
+        if timed:
+            row["ms_per_update"] = round(statistics.median(timed), 3)
         self.totals = {}
         return state, row | last
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from jax.test_util import check_grads
 
-from jnets.ops.distort import affine, random_affine
+from jnets.ops.distort import affine, random_affine, random_crop_and_flip
 
 IDENTITY = jnp.array([[[1.0, 0, 0], [0, 1, 0]]])
 RAMP = jnp.arange(20.0).reshape(1, 4, 5, 1)  # image[y, x] = 5 y + x
@@ -81,3 +81,33 @@ def test_the_key_decides():
     )
     np.testing.assert_array_equal(first, again)
     assert not np.array_equal(first, other)
+
+
+def test_crops_are_places_of_the_padded_image():
+    """Every result is one of the 9 x 9 places, or its mirror image; all are drawn."""
+    x = np.arange(1, 1 + 6 * 5 * 2).reshape(1, 6, 5, 2).astype(np.uint8)
+    padded = np.pad(x[0], ((4, 4), (4, 4), (0, 0)))
+    places = {}
+    for top in range(9):
+        for left in range(9):
+            view = padded[top : top + 6, left : left + 5]
+            places[view.tobytes()] = (top, left, False)
+            places[view[:, ::-1].tobytes()] = (top, left, True)
+    many = jnp.asarray(np.repeat(x, 2000, axis=0))
+    out = np.asarray(random_crop_and_flip(jax.random.key(0), many))
+    assert out.dtype == np.uint8 and out.shape == many.shape
+    found = [places[view.tobytes()] for view in out]
+    assert len(set(found)) == 162
+    tops, lefts, flips = np.array(found).T
+    for values in (tops, lefts):
+        # A mean of 2,000 draws from 0..8: standard error 2.58 / sqrt(2000) = 0.058.
+        assert values.mean() == pytest.approx(4, abs=0.25)
+    assert flips.mean() == pytest.approx(0.5, abs=0.05)
+
+
+def test_no_padding_leaves_only_the_mirror():
+    x = jax.random.uniform(jax.random.key(1), (8, 4, 4, 3))
+    out = random_crop_and_flip(jax.random.key(2), x, pad=0)
+    same = jnp.all(out == x, axis=(1, 2, 3))
+    mirrored = jnp.all(out == x[:, :, ::-1], axis=(1, 2, 3))
+    assert bool(jnp.all(same ^ mirrored)) and 0 < int(same.sum()) < 8
