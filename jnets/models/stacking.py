@@ -19,6 +19,8 @@ import numpy as np
 from jnets.errors import InputError
 from jnets.typing import Array, PyTree
 
+UNROLLED = 4
+
 # A mapping of names to trees and the path to it -> what takes its place, if anything.
 Change = Callable[[Mapping[str, PyTree], str], dict[str, PyTree] | None]
 
@@ -56,6 +58,7 @@ def chain(
         variable_axes={"params": 0, "batch_stats": 0},
         split_rngs={"params": True},
         length=count - 1,
+        unroll=count - 1 if count - 1 <= UNROLLED else 1,
     )
     return loop(block("rest", False), x, None)[0]
 

@@ -11,6 +11,7 @@ from jnets.models.inception_v3 import InceptionV3
 from jnets.models.lenet import LeNet, LeNet1998
 from jnets.models.mlp import MLP
 from jnets.models.resnet import ResNet
+from jnets.models.resnet_v2 import PreActResNet
 from jnets.models.surname_rnn import SurnameRNN
 from jnets.models.vgg import VGG, VGGS
 from jnets.models.zfnet import ZFNETS
@@ -19,13 +20,16 @@ from jnets.models.zfnet import ZFNETS
 class Entry(NamedTuple):
     """A model's module, the fields that make the variant, and what it reads.
 
-    `inputs` are (shape without the batch axis, dtype) of each argument.
+    `inputs` are (shape without the batch axis, dtype) of each argument. `pixels` is how
+    the published weights of the variant want colours, a row of
+    `jnets.ops.colour.PIXELS`.
     """
 
     module: type[nn.Module]
     fields: Mapping[str, Any]
     inputs: tuple[tuple[tuple[int, ...], str], ...]
     summary: str
+    pixels: str = "torchvision"
 
 
 _GREY_32 = (((32, 32, 1), "float32"),)
@@ -65,6 +69,18 @@ def _cifar(count: int, shortcut: str = "A") -> dict[str, Any]:
         "widths": (16, 32, 64),
         "stem": "cifar",
         "shortcut": shortcut,
+        "classes": 10,
+        "scheme": "he_normal",
+    }
+
+
+def _cifar_v2(count: int) -> dict[str, Any]:
+    """He et al. 2016, section 4.1: 9 count + 2 layers."""
+    return {
+        "blocks": (count,) * 3,
+        "widths": (16, 32, 64),
+        "stem": "cifar",
+        "version": "v1",
         "classes": 10,
         "scheme": "he_normal",
     }
@@ -116,12 +132,14 @@ MODELS: dict[str, Entry] = {
         ALEXNETS["alexnet_caffe"],
         _RGB_227,
         "AlexNet of Caffe's model zoo",
+        "caffe",
     ),
     "caffenet": Entry(
         AlexNet,
         ALEXNETS["caffenet"],
         _RGB_227,
         "the same, pooled before its norms",
+        "caffe",
     ),
     "alexnet": Entry(
         AlexNet,
@@ -164,8 +182,11 @@ MODELS: dict[str, Entry] = {
         _GOOGLENET_TORCHVISION,
         _RGB_224,
         "GoogLeNet, torchvision's: 3x3 for 5x5",
+        "inception",
     ),
-    "inception_v3": Entry(InceptionV3, {}, _RGB_299, "Inception-v3, torchvision's"),
+    "inception_v3": Entry(
+        InceptionV3, {}, _RGB_299, "Inception-v3, torchvision's", "inception"
+    ),
     "resnet18": Entry(ResNet, _BASIC_18, _RGB_224, "ResNet-18, torchvision's (v1.5)"),
     "resnet34": Entry(ResNet, _BASIC_34, _RGB_224, "ResNet-34, torchvision's (v1.5)"),
     "resnet50": Entry(ResNet, _R50, _RGB_224, "ResNet-50, torchvision's (v1.5)"),
@@ -186,6 +207,7 @@ MODELS: dict[str, Entry] = {
         _R50 | {"version": "v1", "stem": "caffe", "conv1_bias": True},
         _RGB_224,
         "ResNet-50 as released for Caffe",
+        "caffe",
     ),
     "resnet18_a": Entry(
         ResNet,
@@ -217,6 +239,22 @@ MODELS: dict[str, Entry] = {
         _RGB_224,
         "ResNet-34 without shortcuts",
     ),
+    "preact_resnet18": Entry(
+        PreActResNet, _BASIC_18, _RGB_224, "pre-activation ResNet-18"
+    ),
+    "preact_resnet34": Entry(
+        PreActResNet, _BASIC_34, _RGB_224, "pre-activation ResNet-34"
+    ),
+    "preact_resnet50": Entry(PreActResNet, _R50, _RGB_224, "pre-activation ResNet-50"),
+    "preact_resnet101": Entry(
+        PreActResNet, _R101, _RGB_224, "pre-activation ResNet-101"
+    ),
+    "preact_resnet152": Entry(
+        PreActResNet, _R152, _RGB_224, "pre-activation ResNet-152"
+    ),
+    "preact_resnet200": Entry(
+        PreActResNet, _R200, _RGB_224, "pre-activation ResNet-200"
+    ),
     "cifar_resnet20": Entry(ResNet, _cifar(3), _RGB_32, "ResNet-20 for CIFAR"),
     "cifar_resnet32": Entry(ResNet, _cifar(5), _RGB_32, "ResNet-32 for CIFAR"),
     "cifar_resnet44": Entry(ResNet, _cifar(7), _RGB_32, "ResNet-44 for CIFAR"),
@@ -234,5 +272,11 @@ MODELS: dict[str, Entry] = {
     ),
     "cifar_plain56": Entry(
         ResNet, _cifar(9, "none"), _RGB_32, "the same without shortcuts"
+    ),
+    "cifar_preact_resnet164": Entry(
+        PreActResNet, _cifar_v2(18), _RGB_32, "pre-activation ResNet-164 for CIFAR"
+    ),
+    "cifar_preact_resnet1001": Entry(
+        PreActResNet, _cifar_v2(111), _RGB_32, "pre-activation ResNet-1001 for CIFAR"
     ),
 }
