@@ -26,6 +26,7 @@ class Unit(NamedTuple):
     policy: Policy = Policy()
     bias: bool = False
     groups: int = 1
+    start: float = 1.0  # the norm's first scale
 
     def __call__(
         self,
@@ -37,9 +38,8 @@ class Unit(NamedTuple):
         stride: int = 1,
         padding: Padding = 0,
         relu: bool = True,
-        start: float = 1.0,
     ) -> Array:
-        """x [B, H, W, C] -> [B, H', W', features]; `start` is the first scale."""
+        """x [B, H, W, C] -> [B, H', W', features]."""
         x = Conv(
             features,
             kernel_size,
@@ -53,7 +53,7 @@ class Unit(NamedTuple):
         )(x)
         if self.norm:
             norm = BatchNorm(
-                eps=self.eps, start=start, policy=self.policy, name=f"{name}_norm"
+                eps=self.eps, start=self.start, policy=self.policy, name=f"{name}_norm"
             )
             x = norm(x, train=self.train)
         return nn.relu(x) if relu else x

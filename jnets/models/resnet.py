@@ -6,11 +6,13 @@ K. He, X. Zhang, S. Ren, J. Sun. Deep residual learning for image recognition. C
 Axes: B batch, then height, width, channels.
 """
 
+from typing import Any
+
 import flax.linen as nn
 import jax.numpy as jnp
 
 from jnets.errors import InputError
-from jnets.layers import BatchNorm, Conv, Dense, GlobalPool, Policy, Pool, Unit
+from jnets.layers import Dense, GlobalPool, Policy, Pool, Unit
 from jnets.models.stacking import chain
 from jnets.typing import Array
 
@@ -24,6 +26,18 @@ CHOICES = {
     "version": ("v1", "v1.5"),
     "shortcut": ("A", "B", "C", "none"),
 }
+
+
+def check_fields(model: Any, choices: dict[str, tuple[str, ...]]) -> None:
+    """An InputError unless the fields are among their choices, with a width a stage."""
+    for field, known in choices.items():
+        if (value := getattr(model, field)) not in known:
+            raise InputError(f"{field}={value!r} is unknown; expected one of {known}")
+    if len(model.blocks) != len(model.widths):
+        raise InputError(
+            f"blocks={model.blocks} are {len(model.blocks)} stages; expected one for "
+            f"each of widths={model.widths}"
+        )
 
 
 class Block(nn.Module):
@@ -45,15 +59,15 @@ class Block(nn.Module):
     def __call__(self, x: Array) -> Array:
         unit, width, stride = self.unit, self.width, self.stride
         out = width * EXPANSION[self.kind]
-        last = {"relu": False, "start": 0.0 if self.zero_last_scale else 1.0}
+        last = unit._replace(start=0.0 if self.zero_last_scale else 1.0)
         if self.kind == "basic":
             y = unit(x, width, (3, 3), name="conv1", stride=stride, padding=1)
-            y = unit(y, out, (3, 3), name="conv2", padding=1, **last)
+            y = last(y, out, (3, 3), name="conv2", padding=1, relu=False)
         else:
             early, late = (stride, 1) if self.version == "v1" else (1, stride)
             y = unit(x, width, (1, 1), name="conv1", stride=early)
             y = unit(y, width, (3, 3), name="conv2", stride=late, padding=1)
-            y = unit(y, out, (1, 1), name="conv3", **last)
+            y = last(y, out, (1, 1), name="conv3", relu=False)
         return nn.relu(y if self.shortcut == "none" else y + self._shortcut(x, out))
 
     def _shortcut(self, x: Array, out: int) -> Array:
@@ -145,10 +159,10 @@ class ResNet(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, *, train: bool = False) -> Array:
-        self._check()
+        check_fields(self, CHOICES)
         p = self.policy
         unit = Unit(train, scheme=self.scheme, policy=p)
-        x = self._stem(x, train)
+        x = self._stem(x, unit)
         # B x 56 x 56 x 64; CIFAR B x 32 x 32 x 16
         for s, (count, width) in enumerate(zip(self.blocks, self.widths, strict=True)):
             x = Stage(
@@ -168,29 +182,10 @@ class ResNet(nn.Module):
         x = GlobalPool(name="pool")(x)
         return p.finish(Dense(self.classes, self.fc_scheme, policy=p, name="fc")(x))
 
-    def _stem(self, x: Array, train: bool) -> Array:
-        p, pool = self.policy, POOLS[self.stem]
-        kernel, stride, padding = (3, 1, 1) if pool is None else (7, 2, 3)
-        x = Conv(
-            self.widths[0],
-            (kernel, kernel),
-            stride,
-            padding,
-            use_bias=self.conv1_bias,
-            scheme=self.scheme,
-            policy=p,
-            name="conv1",
-        )(x)
-        x = nn.relu(BatchNorm(policy=p, name="conv1_norm")(x, train=train))
+    def _stem(self, x: Array, unit: Unit) -> Array:
+        kernel, stride, padding = (3, 1, 1) if self.stem == "cifar" else (7, 2, 3)
+        unit, size = unit._replace(bias=self.conv1_bias), (kernel, kernel)
+        x = unit(x, self.widths[0], size, name="conv1", stride=stride, padding=padding)
         # B x 112 x 112 x 64
+        pool = POOLS[self.stem]
         return x if pool is None else Pool("max", 3, 2, *pool, name="pool1")(x)
-
-    def _check(self) -> None:
-        for field, known in CHOICES.items():
-            if (value := getattr(self, field)) not in known:
-                raise InputError(f"{field}={value!r} is unknown; expected {known}")
-        if len(self.blocks) != len(self.widths):
-            raise InputError(
-                f"blocks={self.blocks} and widths={self.widths}; expected as many of "
-                "either as there are stages"
-            )

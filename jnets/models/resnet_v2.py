@@ -6,11 +6,12 @@ K. He, X. Zhang, S. Ren, J. Sun. Identity mappings in deep residual networks. EC
 Axes: B batch, then height, width, channels.
 """
 
+from typing import NamedTuple
+
 import flax.linen as nn
 
-from jnets.errors import InputError
 from jnets.layers import BatchNorm, Conv, Dense, GlobalPool, Policy, Pool
-from jnets.models.resnet import EXPANSION
+from jnets.models.resnet import EXPANSION, check_fields
 from jnets.models.stacking import chain
 from jnets.typing import Array
 
@@ -21,16 +22,16 @@ CHOICES = {
 }
 
 
-class Shared(nn.Module):
-    """What the parts of the net have in common: its two layers, bound to its choices."""
+class Parts(NamedTuple):
+    """What a block is made of, with what the whole net shares bound to it."""
 
     train: bool
     scheme: str
     policy: Policy
 
     def conv(self, x: Array, features: int, k: int, stride: int, name: str) -> Array:
-        """Convolution without bias, padded to x's size divided by the stride."""
-        layer = Conv(
+        """k x k convolution without bias; of odd k, padded to x's size / stride."""
+        return Conv(
             features,
             (k, k),
             stride,
@@ -39,15 +40,14 @@ class Shared(nn.Module):
             scheme=self.scheme,
             policy=self.policy,
             name=name,
-        )
-        return layer(x)
+        )(x)
 
     def norm(self, x: Array, name: str) -> Array:
         """relu(batch norm)."""
         return nn.relu(BatchNorm(policy=self.policy, name=name)(x, train=self.train))
 
 
-class PreActBlock(Shared):
+class PreActBlock(nn.Module):
     """y = x + F(x): x [B, H, W, C] -> [B, H/stride, W/stride, E width].
 
     F is norm, relu, convolution, twice 3x3 ("basic", E = 1), or 1x1, 3x3, 1x1
@@ -61,25 +61,27 @@ class PreActBlock(Shared):
     stride: int
     version: str
     norm_first: bool
+    parts: Parts
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        width, stride, out = self.width, self.stride, self.width * EXPANSION[self.kind]
-        h = self.norm(x, "norm1") if self.norm_first else x
+        parts, width, stride = self.parts, self.width, self.stride
+        out = width * EXPANSION[self.kind]
+        h = parts.norm(x, "norm1") if self.norm_first else x
         if self.kind == "basic":
-            y = self.conv(h, width, 3, stride, "conv1")
-            y = self.conv(self.norm(y, "norm2"), out, 3, 1, "conv2")
+            y = parts.conv(h, width, 3, stride, "conv1")
+            y = parts.conv(parts.norm(y, "norm2"), out, 3, 1, "conv2")
         else:
             early, late = (stride, 1) if self.version == "v1" else (1, stride)
-            y = self.conv(h, width, 1, early, "conv1")
-            y = self.conv(self.norm(y, "norm2"), width, 3, late, "conv2")
-            y = self.conv(self.norm(y, "norm3"), out, 1, 1, "conv3")
+            y = parts.conv(h, width, 1, early, "conv1")
+            y = parts.conv(parts.norm(y, "norm2"), width, 3, late, "conv2")
+            y = parts.conv(parts.norm(y, "norm3"), out, 1, 1, "conv3")
         if stride == 1 and x.shape[-1] == out:
             return x + y
-        return self.conv(h, out, 1, stride, "shortcut") + y
+        return parts.conv(h, out, 1, stride, "shortcut") + y
 
 
-class PreActStage(Shared):
+class PreActStage(nn.Module):
     """`count` blocks of one width; the first has the stride."""
 
     count: int
@@ -88,6 +90,7 @@ class PreActStage(Shared):
     stride: int
     version: str
     norm_first: bool
+    parts: Parts
     stacked: bool
     remat: bool
 
@@ -95,14 +98,12 @@ class PreActStage(Shared):
     def __call__(self, x: Array) -> Array:
         def block(name: str, first: bool) -> PreActBlock:
             return PreActBlock(
-                train=self.train,
-                scheme=self.scheme,
-                policy=self.policy,
                 kind=self.kind,
                 width=self.width,
                 stride=self.stride if first else 1,
                 version=self.version,
                 norm_first=self.norm_first or not first,
+                parts=self.parts,
                 name=name,
             )
 
@@ -139,54 +140,31 @@ class PreActResNet(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, *, train: bool = False) -> Array:
-        self._check()
+        check_fields(self, CHOICES)
         p, imagenet = self.policy, self.stem == "imagenet"
-        x = self._stem(x, train)
+        parts = Parts(train, self.scheme, p)
+        x = self._stem(x, parts)
         # B x 56 x 56 x 64; CIFAR B x 32 x 32 x 16
         for s, (count, width) in enumerate(zip(self.blocks, self.widths, strict=True)):
             x = PreActStage(
-                train=train,
-                scheme=self.scheme,
-                policy=p,
                 count=count,
                 kind=self.block,
                 width=width,
                 stride=1 if s == 0 else 2,
                 version=self.version,
                 norm_first=s > 0 or not imagenet,
+                parts=parts,
                 stacked=self.stack_blocks,
                 remat=self.remat,
                 name=f"stage{s + 1}",
             )(x)
         # B x 7 x 7 x 512 or 2048; CIFAR B x 8 x 8 x 256
-        x = nn.relu(BatchNorm(policy=p, name="norm")(x, train=train))
-        x = GlobalPool(name="pool")(x)
+        x = GlobalPool(name="pool")(parts.norm(x, "norm"))
         return p.finish(Dense(self.classes, self.fc_scheme, policy=p, name="fc")(x))
 
-    def _stem(self, x: Array, train: bool) -> Array:
-        p, imagenet = self.policy, self.stem == "imagenet"
-        kernel, stride, padding = (7, 2, 3) if imagenet else (3, 1, 1)
-        x = Conv(
-            self.widths[0],
-            (kernel, kernel),
-            stride,
-            padding,
-            use_bias=False,
-            scheme=self.scheme,
-            policy=p,
-            name="conv1",
-        )(x)
-        if not imagenet:
-            return x
-        x = nn.relu(BatchNorm(policy=p, name="conv1_norm")(x, train=train))
+    def _stem(self, x: Array, parts: Parts) -> Array:
+        if self.stem == "cifar":
+            return parts.conv(x, self.widths[0], 3, 1, "conv1")
+        x = parts.norm(parts.conv(x, self.widths[0], 7, 2, "conv1"), "conv1_norm")
+        # B x 112 x 112 x 64
         return Pool("max", 3, 2, 1, name="pool1")(x)
-
-    def _check(self) -> None:
-        for field, known in CHOICES.items():
-            if (value := getattr(self, field)) not in known:
-                raise InputError(f"{field}={value!r} is unknown; expected {known}")
-        if len(self.blocks) != len(self.widths):
-            raise InputError(
-                f"blocks={self.blocks} and widths={self.widths}; expected as many of "
-                "either as there are stages"
-            )

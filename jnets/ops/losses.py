@@ -3,12 +3,18 @@
 Axes: b batch, m classes.
 """
 
+from collections.abc import Callable, Mapping
+from typing import TypeAlias
+
 import jax.numpy as jnp
 from jax.nn import logsumexp
 from jaxtyping import Float, Int
 
 from jnets.errors import InputError
 from jnets.typing import Array
+
+# What a model with auxiliary heads gives in training: (logits, {name: logits}).
+Outputs: TypeAlias = Array | tuple[Array, Mapping[str, Array]]
 
 
 def _at_label(values: Array, labels: Array) -> Array:
@@ -58,3 +64,57 @@ def lenet_map_loss(
     return _at_label(penalties, labels) + jnp.logaddexp(
         -j, logsumexp(-penalties, axis=1)
     )
+
+
+def smoothed_cross_entropy(
+    logits: Float[Array, "b m"], labels: Int[Array, " b"], smoothing: float = 0.1
+) -> Float[Array, " b"]:
+    """Cross entropy against (1 - s) onehot + s / m, per example, s = `smoothing`.
+
+    log sum_i e^z_i - (1 - s) z_label - s mean_i z_i. With s = 0 it is the plain cross
+    entropy; the smallest value is the entropy of the smoothed label, above 0 else.
+
+    Errors: InputError unless 0 <= smoothing < 1. Labels are not checked.
+    Source: Szegedy et al. 2016 (Inception-v3), section 7, where s is 0.1, the default.
+
+    >>> import jax.numpy as jnp
+    >>> loss = smoothed_cross_entropy(jnp.zeros((1, 4)), jnp.array([2]), 0.1)
+    >>> round(float(loss[0]), 4)  # log 4
+    1.3863
+    """
+    if not 0 <= smoothing < 1:
+        raise InputError(
+            f"smoothing {smoothing} is not usable: give 0 <= smoothing < 1"
+        )
+    # Shifted by the label's logit, both terms are sums of what is not huge.
+    relative = logits - _at_label(logits, labels)[:, None]
+    plain = logsumexp(relative, axis=1)
+    if smoothing == 0:  # a logit of -inf has no finite mean
+        return plain
+    return plain - smoothing * jnp.mean(relative, axis=1)
+
+
+def with_auxiliary(
+    loss: Callable[[Array, Array], Array], weight: float
+) -> Callable[[Outputs, Array], Array]:
+    """The loss of a model's logits plus `weight` times that of each auxiliary head.
+
+    `loss(logits, labels)` gives one value per example, and so does the result: of
+    `(logits, {name: logits})`, loss(main) + weight sum_name loss(auxiliary); of plain
+    logits, loss(main) alone, so that it serves for evaluation too.
+
+    Errors: InputError if weight is negative or not finite.
+    Source: Szegedy et al. 2015 (GoogLeNet), section 5, with the weight 0.3.
+    """
+    if not 0 <= weight < float("inf"):
+        raise InputError(f"weight {weight} is not usable: give a number of at least 0")
+
+    def total(outputs: Outputs, labels: Array) -> Array:
+        if not isinstance(outputs, tuple):
+            return loss(outputs, labels)
+        logits, heads = outputs
+        # In the order of the names: a dict that has been through jit is sorted.
+        auxiliary = [loss(heads[name], labels) for name in sorted(heads)]
+        return loss(logits, labels) + weight * sum(auxiliary)
+
+    return total

@@ -29,7 +29,8 @@ class Plan(NamedTuple):
     `order(state, epoch)` gives an epoch's examples as int32 [updates, examples] (see
     `program`); None for a stream, which has its own. Each call of the device does
     `per_call` updates, as one function if `merge` (see `make_program`); of a stream
-    it does one. The model is evaluated every `evaluate_every` epochs and at the end.
+    it does one. The model is evaluated every `evaluate_every` epochs and at the end,
+    after `finish` has had the last state.
     """
 
     order: Callable[[TrainState, int], Array] | None
@@ -38,6 +39,7 @@ class Plan(NamedTuple):
     per_call: int = 1
     merge: bool = False
     evaluate_every: int = 1
+    finish: Callable[[TrainState], TrainState] | None = None
 
     def due(self, epoch: int) -> bool:
         """Whether the end of this epoch (counted from 0) is an evaluation."""
@@ -104,6 +106,8 @@ def _run(state, source, plan, evaluate, record, checkpoints, totals) -> TrainSta
             started = time.perf_counter()
             state, row = loop.epoch(state, epoch, bar, interrupt)
             row["seconds"] = round(time.perf_counter() - started, 3)
+            if plan.finish is not None and epoch + 1 == plan.epochs:
+                state = plan.finish(state)
             if plan.due(epoch):
                 row |= evaluate(state)
                 bar.line(describe(row, plan.epochs))

@@ -1,7 +1,7 @@
 """How each paper trained its nets, as data: one row of RECIPES per source.
 
 A number that the source does not state has a comment that says so. "log" is the log
-kept in the comments of a released configuration; "[solver]" a released solver file.
+kept in the comments of AlexNet's released configuration.
 """
 
 from collections.abc import Mapping
@@ -103,6 +103,7 @@ _RESNET_CIFAR = Recipe(
     schedule=("steps", 0.1, 32_000, 48_000),
     rule=("caffe", 0.9),  # the form is not in the paper; its framework's
     weight_decay=1e-4,
+    decays="not_norms",  # as in "resnet"
     augmentation="cifar",
     scheme="he_normal",
 )
@@ -253,8 +254,7 @@ RECIPES: dict[str, Recipe] = {
         augmentation="torchvision",
         scheme="he_normal",
     ),
-    # For a ResNet-18 from scratch on a few thousand images. No paper: a cosine needs no
-    # dates, and strong decay, smoothed labels and an average fit few examples.
+    # A ResNet-18 from scratch on a few thousand images; no paper.
     "small": Recipe(
         source="jnets",
         rate=0.05,
@@ -277,9 +277,7 @@ RECIPES: dict[str, Recipe] = {
 def find_recipe(name: str) -> Recipe:
     """The recipe called `name`; an InputError lists the names there are."""
     if name not in RECIPES:
-        raise InputError(
-            f"recipe={name!r} is unknown; expected one of {sorted(RECIPES)}"
-        )
+        raise InputError(f"recipe={name!r} is unknown; expected one of {[*RECIPES]}")
     return RECIPES[name]
 
 

@@ -8,7 +8,12 @@ import pytest
 from jax.test_util import check_grads
 
 from jnets.errors import InputError
-from jnets.ops.losses import lenet_map_loss, nll_loss
+from jnets.ops.losses import (
+    lenet_map_loss,
+    nll_loss,
+    smoothed_cross_entropy,
+    with_auxiliary,
+)
 
 RNG = np.random.default_rng(0)
 PENALTIES = RNG.uniform(0.0, 30.0, (6, 10))
@@ -72,7 +77,7 @@ def test_nll_of_a_log_softmax_is_the_cross_entropy(x64):
     np.testing.assert_allclose(loss, expected, rtol=1e-12)
 
 
-@pytest.mark.parametrize("loss", [nll_loss, lenet_map_loss])
+@pytest.mark.parametrize("loss", [nll_loss, lenet_map_loss, smoothed_cross_entropy])
 def test_gradients_transformations_and_types(x64, loss):
     labels = jnp.asarray(LABELS)
     check_grads(jax.jit(lambda y: loss(y, labels)), (PENALTIES / 3,), order=1)
@@ -91,3 +96,81 @@ def test_gradients_transformations_and_types(x64, loss):
 def test_j_must_be_positive(j):
     with pytest.raises(InputError, match=f"^j {j} .*positive"):
         lenet_map_loss(jnp.ones((1, 2)), jnp.array([0]), j=j)
+
+
+def test_smoothing_by_hand():
+    """Logits log 2, 0: p = 2/3, 1/3; the smoothed label is 0.9, 0.1."""
+    logits = jnp.log(jnp.array([[2.0, 1.0]]))
+    expected = 0.9 * np.log(3 / 2) + 0.1 * np.log(3)
+    loss = smoothed_cross_entropy(logits, jnp.array([0]), 0.2)
+    np.testing.assert_allclose(loss, [expected], rtol=1e-6)
+
+
+def test_smoothing_as_torch_has_it(x64):
+    """CrossEntropyLoss(label_smoothing=s, reduction="none") of torch 2.13."""
+    logits, labels = jnp.array([[1.0, 2.0, -1.0], [0.0, -3.0, 5.0]]), jnp.array([0, 2])
+    for smoothing, expected in {
+        0.1: [1.3823455501015198, 0.44038184374439765],
+        0.4: [1.4823455501015197, 1.7403818437443974],
+    }.items():
+        loss = smoothed_cross_entropy(logits, labels, smoothing)
+        np.testing.assert_allclose(loss, expected, rtol=1e-13)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.9])
+def test_smoothing_is_the_cross_entropy_of_smoothed_labels(x64, smoothing):
+    logits, labels = jnp.asarray(PENALTIES), jnp.asarray(LABELS)
+    soft = optax.smooth_labels(jax.nn.one_hot(labels, 10), smoothing)
+    expected = optax.softmax_cross_entropy(logits, soft)
+    loss = smoothed_cross_entropy(logits, labels, smoothing)
+    np.testing.assert_allclose(loss, expected, rtol=1e-12)
+    gradient = jax.grad(lambda z: smoothed_cross_entropy(z, labels, smoothing).sum())
+    probabilities = jax.nn.softmax(logits)
+    np.testing.assert_allclose(gradient(logits), probabilities - soft, atol=1e-12)
+
+
+def test_smoothing_stays_finite():
+    logits = jnp.array([[1e4, 0.0, -1e4], [-1e30, 0.0, 0.0]])
+    loss = smoothed_cross_entropy(logits, jnp.array([0, 0]), 0.1)
+    np.testing.assert_allclose(loss, [1e3, 1e30 * (0.9 + 0.1 / 3)], rtol=1e-5)
+    masked = jnp.array([[0.0, -jnp.inf, 0.0]])
+    loss = smoothed_cross_entropy(masked, jnp.array([2]), 0.0)
+    np.testing.assert_allclose(loss, [np.log(2)], rtol=1e-6)
+
+
+@pytest.mark.parametrize("smoothing", [-0.1, 1.0, float("nan")])
+def test_smoothing_is_a_share(smoothing):
+    with pytest.raises(InputError, match=f"^smoothing {smoothing} is not usable"):
+        smoothed_cross_entropy(jnp.ones((1, 2)), jnp.array([0]), smoothing)
+
+
+def test_auxiliary_heads_by_hand(x64):
+    def logits(*odds):
+        return jnp.log(jnp.array([odds]))
+
+    heads = {"aux2": logits(1.0, 1.0), "aux1": logits(3.0, 1.0)}
+    loss = with_auxiliary(optax.softmax_cross_entropy_with_integer_labels, 0.3)
+    labels = jnp.array([1])
+    expected = np.log(5 / 4) + 0.3 * (np.log(2) + np.log(4))
+    np.testing.assert_allclose(loss((logits(1.0, 4.0), heads), labels), [expected])
+    np.testing.assert_allclose(loss(logits(1.0, 4.0), labels), [np.log(5 / 4)])
+    np.testing.assert_allclose(loss((logits(1.0, 4.0), {}), labels), [np.log(5 / 4)])
+
+
+def test_auxiliary_gradients(x64):
+    labels = jnp.asarray(LABELS)
+    rng = np.random.default_rng(1)
+    main, aux = rng.normal(size=(2, 6, 10))
+    loss = with_auxiliary(lambda z, y: smoothed_cross_entropy(z, y, 0.1), 0.4)
+    total = jax.jit(lambda main, aux: loss((main, {"aux": aux}), labels).sum())
+    check_grads(total, (main, aux), order=1)
+    alone = jax.grad(lambda z: smoothed_cross_entropy(z, labels, 0.1).sum())
+    gradients = jax.grad(total, argnums=(0, 1))(jnp.asarray(main), jnp.asarray(aux))
+    np.testing.assert_allclose(gradients[0], alone(jnp.asarray(main)), atol=1e-14)
+    np.testing.assert_allclose(gradients[1], 0.4 * alone(jnp.asarray(aux)), atol=1e-14)
+
+
+@pytest.mark.parametrize("weight", [-0.1, float("inf"), float("nan")])
+def test_the_weight_of_heads_is_a_number(weight):
+    with pytest.raises(InputError, match=f"^weight {weight} is not usable"):
+        with_auxiliary(nll_loss, weight)

@@ -187,3 +187,23 @@ def test_saves_when_it_is_time_and_at_the_end(net, step, tmp_path):
             )  # fmt: skip
         seen = sorted(int(path.name) for path in directory.iterdir())
         assert seen == expected
+
+
+def test_the_last_state_is_finished_before_it_is_measured_and_saved(
+    net, step, bits, tmp_path
+):
+    def finish(state):
+        return state.replace(
+            batch_stats=jax.tree.map(jnp.zeros_like, state.batch_stats)
+        )
+
+    seen, plan = [], Plan(order, 6, 2, finish=finish)
+    with Checkpoints(tmp_path / "c") as checkpoints:
+        state = fit(
+            net.state(MOMENTUM), step, net.data, plan, checkpoints=checkpoints,
+            evaluate=lambda s: seen.append(bits(s.batch_stats)) or {},
+        )  # fmt: skip
+        saved = checkpoints.restore(net.state(MOMENTUM))
+    assert saved is not None and bits(saved.state) == bits(state)
+    zeros = bits(finish(state).batch_stats)
+    assert seen[0] != zeros and seen[1] == zeros == bits(state.batch_stats)

@@ -1,5 +1,6 @@
 """The first stages of a model keep their parameters and statistics, to the bit."""
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,7 +8,8 @@ import optax
 import pytest
 
 from jnets.errors import InputError
-from jnets.training.freeze import freeze, frozen_before, keep_frozen
+from jnets.layers import BatchNorm
+from jnets.training.freeze import Frozen, freeze, frozen_before
 from jnets.training.optimizers import make_optimizer
 from jnets.training.recipes import RECIPES
 
@@ -70,11 +72,59 @@ def test_something_must_be_left():
         freeze(optax.sgd(0.1), STAGES).init(params())
 
 
-def test_statistics_of_frozen_stages_are_kept():
-    old = {"conv1_norm": {"mean": 1}, "stage1": {"block1": {"norm1": {"mean": 2}}}}
-    new = {"conv1_norm": {"mean": 3}, "stage1": {"block1": {"norm1": {"mean": 4}}}}
-    assert keep_frozen(old, new, {"conv1", "conv1_norm"}) == {
-        "conv1_norm": {"mean": 1},
-        "stage1": {"block1": {"norm1": {"mean": 4}}},
-    }
-    assert keep_frozen(old, new, set()) == new
+class Block(nn.Module):
+    @nn.compact
+    def __call__(self, x, train):
+        return BatchNorm(name="norm")(nn.Dense(3, name="dense")(x), train=train), None
+
+
+class Net(nn.Module):
+    """Two norms, and two blocks scanned under nn.remat."""
+
+    @nn.compact
+    def __call__(self, x, *, train=False):
+        x = BatchNorm(name="conv1_norm")(x, train=train)
+        stack = nn.scan(
+            nn.remat(Block, static_argnums=(2,)),
+            variable_axes={"params": 0, "batch_stats": 0},
+            split_rngs={"params": True},
+            in_axes=nn.broadcast,
+            length=2,
+        )
+        x, _ = stack(name="stage1")(x, train)
+        return BatchNorm(name="stage2_norm")(x, train=train)
+
+
+@pytest.mark.parametrize(
+    "frozen",
+    [set(), {"conv1_norm"}, {"conv1_norm", "stage1"}],
+    ids=["none", "the first norm", "scanned blocks too"],
+)
+def test_norms_of_frozen_stages_run_as_in_use(frozen):
+    x = 2 + 3 * jax.random.normal(jax.random.key(1), (6, 4, 4, 3))
+    model = Net()
+    variables = model.init(jax.random.key(0), x)
+    trained = Frozen(model, frozen)
+
+    @jax.jit
+    def run(variables, x):
+        return trained.apply(variables, x, train=True, mutable=["batch_stats"])
+
+    y, updated = run(variables, x)
+    for name, before in variables["batch_stats"].items():
+        moved = jax.tree.map(
+            lambda a, b: bool((a != b).any()), updated["batch_stats"][name], before
+        )
+        assert set(jax.tree.leaves(moved)) == {name not in frozen}, name
+    plain, _ = model.apply(variables, x, train=True, mutable=["batch_stats"])
+    assert np.allclose(y, plain, atol=1e-5) == (not frozen)
+    assert trained.init is not None and trained.name == model.name
+
+
+def test_what_comes_after_a_frozen_stage_sees_what_it_saw_in_use():
+    x = 2 + 3 * jax.random.normal(jax.random.key(1), (6, 4, 4, 3))
+    model = Net()
+    variables = model.init(jax.random.key(0), x)
+    everything = Frozen(model, {"conv1_norm", "stage1", "stage2_norm"})
+    y, _ = everything.apply(variables, x, train=True, mutable=["batch_stats"])
+    np.testing.assert_allclose(y, model.apply(variables, x), rtol=1e-6, atol=1e-6)

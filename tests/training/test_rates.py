@@ -129,6 +129,14 @@ def test_what_is_no_schedule(change, message):
         make_schedule(PLAIN._replace(**change), 1)
 
 
-def test_an_epoch_has_updates():
-    with pytest.raises(InputError, match="^updates_per_epoch=0; expected at least 1"):
-        make_schedule(PLAIN, 0)
+@pytest.mark.parametrize("updates", [0, -1, float("nan")])
+def test_an_epoch_has_updates(updates):
+    with pytest.raises(InputError, match=f"^updates_per_epoch={updates} is not usable"):
+        make_schedule(PLAIN, updates)
+
+
+def test_an_epoch_of_less_than_an_update():
+    """64,000 stretched over 128: the steps keep their place in the run."""
+    recipe = RECIPES["resnet_cifar"]._replace(unit="epochs")
+    found = rates(make_schedule(recipe, 128 / 64_000), [63, 64, 95, 96])
+    np.testing.assert_allclose(found, [0.1, 0.01, 0.01, 0.001], rtol=1e-6)
