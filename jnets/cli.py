@@ -2,18 +2,32 @@
 
 import argparse
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import jax
 from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 from rich.text import Text
 
 import jnets
 from jnets import doctor
+from jnets.data import image_folder
+from jnets.data.crops import Evaluation
 from jnets.errors import InputError
-from jnets.inspect import summarize, to_table
-from jnets.models import MODELS, create, example_inputs, parameter_count
+from jnets.evaluation import CROPS, Ensemble, evaluate
+from jnets.inspect import printed_table, summarize, to_table
+from jnets.models import MODELS, create, entry, example_inputs, parameter_count
+from jnets.models.lenet import LeNet, LeNet1998
+from jnets.ops.colour import PIXELS
 from jnets.runs import load, probabilities
 
 
@@ -46,13 +60,36 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=jnets.__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
+    for add in (
+        _add_list,
+        _add_summary,
+        _add_predict,
+        _add_evaluate,
+        _add_doctor,
+    ):
+        add(commands)
+    return parser
+
+
+def _add_list(commands) -> None:
     command = commands.add_parser("list", help="the models, one line each")
     command.set_defaults(run=_list)
 
+
+def _add_summary(commands) -> None:
     command = commands.add_parser("summary", help="a model, layer by layer")
     command.add_argument("model", metavar="MODEL", help="a name that `list` prints")
+    form = command.add_mutually_exclusive_group()
+    form.add_argument(
+        "--depth", type=int, help="one row for all layers alike in so many names"
+    )
+    form.add_argument(
+        "--table", action="store_true", help="the paper's own table, and how it is off"
+    )
     command.set_defaults(run=_summary)
 
+
+def _add_predict(commands) -> None:
     command = commands.add_parser("predict", help="class probabilities of new inputs")
     command.add_argument("run_dir", metavar="RUN_DIR", type=Path)
     command.add_argument(
@@ -64,9 +101,59 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--top", type=int, default=3, help="classes to print (3)")
     command.set_defaults(run=_predict)
 
+
+def _add_evaluate(commands) -> None:
+    command = commands.add_parser(
+        "evaluate", help="top-1 and top-5 accuracy of weights on a folder of pictures"
+    )
+    command.add_argument("model", metavar="MODEL", help="a name that `list` prints")
+    command.add_argument(
+        "--weights",
+        metavar="FILE",
+        nargs="+",
+        type=Path,
+        required=True,
+        help="torchvision's .pth or .safetensors, or a run; several are an ensemble",
+    )
+    command.add_argument(
+        "--data",
+        metavar="DIR",
+        type=Path,
+        required=True,
+        help="folder with val/ in it, or of class folders",
+    )
+    command.add_argument(
+        "--crops",
+        choices=CROPS,
+        default="1",
+        help="centre; corners and centre, mirrored; GoogLeNet's; whole pictures (1)",
+    )
+    command.add_argument(
+        "--size", type=int, help="side of a crop (what the model was made for)"
+    )
+    command.add_argument(
+        "--shorter",
+        metavar="PIXELS",
+        type=int,
+        nargs="+",
+        help="shorter side before cropping, several are averaged (size * 256 / 224)",
+    )
+    command.add_argument(
+        "--pixels", choices=PIXELS, help="colours of the weights (the model's usual)"
+    )
+    command.add_argument("--batch", type=int, default=16, help="pictures at once (16)")
+    command.add_argument(
+        "--workers", type=int, default=0, help="processes (0: threads)"
+    )
+    command.add_argument(
+        "--strict", action="store_true", help="stop at an unreadable picture"
+    )
+    command.set_defaults(run=_evaluate)
+
+
+def _add_doctor(commands) -> None:
     command = commands.add_parser("doctor", help="versions, devices, settings")
     command.set_defaults(run=_doctor)
-    return parser
 
 
 def _list(arguments: argparse.Namespace, console: Console) -> None:
@@ -81,8 +168,14 @@ def _list(arguments: argparse.Namespace, console: Console) -> None:
 
 def _summary(arguments: argparse.Namespace, console: Console) -> None:
     model = create(arguments.model)
+    if arguments.table:
+        console.print(printed_table(arguments.model))
+        return
     summary = summarize(model, *example_inputs(arguments.model))
-    console.print(to_table(arguments.model, summary))
+    if arguments.depth is not None:
+        summary = summary.grouped(arguments.depth)
+    lecun = isinstance(model, LeNet | LeNet1998)
+    console.print(to_table(arguments.model, summary, connections=lecun))
 
 
 def _predict(arguments: argparse.Namespace, console: Console) -> None:
@@ -97,6 +190,60 @@ def _predict(arguments: argparse.Namespace, console: Console) -> None:
         shown = "  ".join(f"{name} {p:.3f}" for name, p in ranked[: arguments.top])
         table.add_row(*map(Text, (text, ranked[0][0], shown)))  # no markup in names
     console.print(table)
+
+
+def _evaluate(arguments: argparse.Namespace, console: Console) -> None:
+    a = arguments
+    if (entry(a.model).inputs[0][0])[-1:] != (3,):
+        raise InputError(f"model {a.model!r} does not take colour pictures")
+    side = a.size or entry(a.model).inputs[0][0][0]
+    crops = CROPS[a.crops]
+    scales = a.shorter or [round(side * 256 / 224)]
+    evaluations = [Evaluation(crops, side, shorter) for shorter in scales]
+    examples = image_folder.read_for_evaluation(a.data)
+    ensemble = Ensemble(a.model, a.weights, dense=a.crops == "dense", pixels=a.pixels)
+    with _picture_bar() as progress:
+        score = evaluate(
+            ensemble,
+            examples,
+            evaluations,
+            batch=a.batch,
+            workers=a.workers,
+            strict=a.strict,
+            progress=progress,
+        )
+    for path, reason in sorted(score.failures.items()):
+        print(f"left out: {path} ({reason})", file=sys.stderr)
+    table = Table("model", "crops", "scales", "pictures", "top-1", "top-5", "left out")
+    top5 = "" if score.top5 is None else f"{100 * score.top5:.2f} %"
+    shown = " ".join(map(str, scales))
+    table.add_row(
+        a.model,
+        a.crops,
+        shown if crops != "googlenet" else "its own",
+        f"{score.pictures:,}",
+        f"{100 * score.top1:.2f} %",
+        top5,
+        str(len(score.failures)),
+    )
+    console.print(table)
+
+
+@contextmanager
+def _picture_bar() -> Iterator[Callable[[int, int], None]]:
+    """A bar on a terminal, nothing elsewhere; on standard error."""
+    console = Console(file=sys.stderr)
+    columns = TextColumn("pictures"), BarColumn(), MofNCompleteColumn()
+    bar = Progress(
+        *columns,
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+    task = bar.add_task("", total=None)
+    with bar:
+        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def _doctor(arguments: argparse.Namespace, console: Console) -> None:

@@ -21,13 +21,16 @@ import numpy as np
 
 from jnets.data import images, names
 from jnets.data.images import ImageSpec
+from jnets.data.picture_spec import PictureSpec
 from jnets.doctor import version
 from jnets.errors import InputError
 from jnets.models import create, example_inputs
+from jnets.ops.colour import PIXELS, normalise
 from jnets.training.checkpoint import Checkpoints
 from jnets.typing import PyTree
 
 Inputs = tuple[np.ndarray, ...]
+Spec = ImageSpec | PictureSpec | None  # of a digit, of a picture; None for a name
 
 
 @dataclass(frozen=True)
@@ -35,15 +38,19 @@ class Encoder:
     """What turns an input into what the model takes, and an output into words.
 
     Called with the path of an image, or with a name, it returns the model's inputs
-    with a batch axis of 1. `spec` is None for a model of names.
+    with a batch axis of 1.
     """
 
     classes: tuple[str, ...]
-    spec: ImageSpec | None
+    spec: Spec
 
     def __call__(self, text: str) -> Inputs:
         if self.spec is None:
             return names.encode_one(text)
+        if isinstance(self.spec, PictureSpec):
+            picture = self.spec.load(Path(text))[None]
+            pixels = PIXELS[self.spec.pixels]._asdict()
+            return (np.asarray(normalise(picture, **pixels)),)
         image = images.load_digit_image(Path(text), self.spec)
         return (images.prepare(image[None], self.spec),)
 
@@ -65,7 +72,7 @@ class Description:
     model: str
     fields: dict[str, Any]
     classes: tuple[str, ...]
-    spec: ImageSpec | None  # of images; None for names
+    spec: Spec
 
     def to_json(self) -> dict[str, Any]:
         packages = ("jnets", "jax", "flax", "optax", "orbax-checkpoint", "numpy")
@@ -89,8 +96,14 @@ class Description:
             raw["model"]["name"],
             raw["model"]["fields"],
             tuple(raw["classes"]),
-            None if raw["input"] == "name" else ImageSpec.from_json(raw["input"]),
+            _spec(raw["input"]),
         )
+
+
+def _spec(raw: Any) -> Spec:
+    if raw == "name":
+        return None
+    return (PictureSpec if "pixels" in raw else ImageSpec).from_json(raw)
 
 
 class Run:
@@ -180,8 +193,8 @@ def load(run_dir: str | os.PathLike[str]) -> Loaded:
     model = create(described.model, **described.fields)
     key, inputs = jax.random.key(0), example_inputs(described.model)
     if described.spec is not None:
-        side = described.spec.size
-        inputs = (np.ones((1, side, side, 1), np.float32),)
+        side, channels = described.spec.size, inputs[0].shape[-1]
+        inputs = (np.ones((1, side, side, channels), np.float32),)
     like = jax.eval_shape(model.init, key, *inputs)
     if not (run.directory / "checkpoints").is_dir():
         parts = sorted(path.parent.name for path in run.directory.glob("*/config.json"))

@@ -11,7 +11,7 @@ from jnets.layers.cost import Cost, Shape, affine_cost
 from jnets.layers.init import fans, initialisation
 from jnets.layers.policy import Policy
 from jnets.ops.conv import conv
-from jnets.ops.window import Padding, Window
+from jnets.ops.window import Padding
 from jnets.typing import Array, PRNGKey
 
 
@@ -56,8 +56,7 @@ class Conv(nn.Module):
 
     def cost(self, x: Shape, y: Shape) -> Cost:
         fan_in = math.prod(self.kernel_size) * x[-1] // self.groups
-        windows = tuple(Window(k, self.stride, self.dilation) for k in self.kernel_size)
-        return affine_cost(y, fan_in, self.use_bias)._replace(windows=windows)
+        return affine_cost(y, fan_in, self.use_bias)
 
 
 class TableConv(nn.Module):
@@ -111,5 +110,4 @@ class TableConv(nn.Module):
         pairs, maps = sum(map(len, self.table)), len(self.table)
         positions = math.prod(y[:-1])
         macs = positions * pairs * math.prod(self.kernel_size)
-        windows = tuple(Window(k) for k in self.kernel_size)
-        return Cost(macs, macs + positions * maps, windows)
+        return Cost(macs, macs + positions * maps)

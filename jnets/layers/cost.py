@@ -3,8 +3,6 @@
 import math
 from typing import NamedTuple
 
-from jnets.ops.window import Window
-
 Shape = tuple[int, ...]
 
 
@@ -13,13 +11,11 @@ class Cost(NamedTuple):
 
     `macs` counts multiply-accumulates (padded positions counted, biases not).
     `connections` counts what LeCun et al. 1998 call connections: every use of a
-    weight or a bias. `windows`, one per spatial axis, is what the layer looks
-    through; empty where the notion does not apply.
+    weight or a bias.
     """
 
     macs: int
     connections: int
-    windows: tuple[Window, ...] = ()
 
 
 def affine_cost(out: Shape, fan_in: int, use_bias: bool) -> Cost:

@@ -11,7 +11,6 @@ from jnets.layers.linear import Dense
 from jnets.layers.policy import Policy
 from jnets.ops.conv import conv
 from jnets.ops.pool import adaptive_avg_pool
-from jnets.ops.window import Window
 from jnets.typing import Array
 
 
@@ -39,8 +38,7 @@ class SlidingDense(nn.Module):
         return conv(x, kernel.reshape(*window, self.features), bias)
 
     def cost(self, x: Shape, y: Shape) -> Cost:
-        affine = affine_cost(y, self.size**2 * x[-1], use_bias=True)
-        return affine._replace(windows=(Window(self.size),) * 2)
+        return affine_cost(y, self.size**2 * x[-1], use_bias=True)
 
 
 class FullyConnected(NamedTuple):

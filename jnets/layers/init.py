@@ -100,12 +100,10 @@ INITS: dict[str, Init] = {
     "normal_0.001": _gaussian(0.001),  # Inception-v3: the auxiliary head's classifier
     "normal_0.01": _gaussian(0.01),  # AlexNet, ZFNet, VGG's fully connected layers
     "normal_0.01_bias_1": _gaussian(0.01, 1.0),  # AlexNet: conv2, 4, 5, fc6, fc7
-    "normal_0.03": _gaussian(0.03),  # AlexNet as released: conv3
-    "normal_0.03_bias_1": _gaussian(0.03, 1.0),  # AlexNet as released: conv4, conv5
     "normal_0.01_bias_0.1": _gaussian(0.01, 0.1),  # Caffe's AlexNet: conv2, 4, 5
     "normal_0.005_bias_0.1": _gaussian(0.005, 0.1),  # Caffe's AlexNet: fc6, fc7
     "normal_0.005_bias_1": _gaussian(0.005, 1.0),  # CaffeNet: fc6, fc7
-    "normal_0.1": _gaussian(0.1),  # VGG: a variance of 10^-2
+    "normal_0.1": _gaussian(0.1),  # Inception-v3
 }
 
 

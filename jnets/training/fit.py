@@ -82,9 +82,10 @@ def fit(
     After each epoch `record` gets a row: `step`, `epoch`, training `loss` and
     `accuracy` over the epoch, the norms of its last update, `seconds` of the epoch,
     `ms_per_update` (the median; not where all that there was to time had to be
-    compiled first), and what `evaluate` returns where it is due. States are saved at the ends of epochs,
-    when `checkpoints` says it is time, and at the very end. `totals` are the sums of
-    an epoch that a checkpoint was taken in the middle of (see `Checkpoints.restore`).
+    compiled first), and what `evaluate` returns where it is due. States are saved at
+    the ends of epochs, when `checkpoints` says it is time, and at the very end.
+    `totals` are the sums of an epoch that a checkpoint was taken in the middle of (see
+    `Checkpoints.restore`).
 
     Ctrl-C or SIGTERM saves the state and raises KeyboardInterrupt. Errors:
     NonFiniteLoss, after saving the last finite state.

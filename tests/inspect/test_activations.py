@@ -8,6 +8,7 @@ import pytest
 from jnets.errors import InputError
 from jnets.inspect import capture, filters
 from jnets.models import create
+from jnets.models.stacking import stack
 
 
 def numbered(shapes):
@@ -93,3 +94,67 @@ def test_captured_values_are_the_layers_own_results(lenet):
     logits = np.tanh(full) @ params["logits"]["kernel"] + params["logits"]["bias"]
     np.testing.assert_allclose(seen["logits"], logits, rtol=1e-4, atol=1e-5)
     np.testing.assert_array_equal(seen["logits"], model.apply(variables, x))
+
+
+@pytest.fixture(scope="module")
+def residual():
+    net = {"blocks": (1, 3), "widths": (2, 2), "stem": "cifar", "classes": 3}
+    x = jnp.asarray(np.random.default_rng(0).random((2, 8, 8, 3)), "float32")
+    model = create("resnet50", **net)
+    shapes = jax.eval_shape(model.init, jax.random.key(0), x)
+    # Running variances must be positive.
+    return net, jax.tree.map(jnp.abs, numbered(shapes)), x
+
+
+def test_layers_within_blocks_go_by_their_paths(residual):
+    net, variables, x = residual
+    kernel = variables["params"]["stage2"]["block3"]["conv2"]["kernel"]
+    found = filters(variables, "stage2/block3/conv2")
+    np.testing.assert_array_equal(found, np.moveaxis(kernel, -1, 0))
+    seen = capture(create("resnet50", **net), variables, x)
+    assert seen["stage2/block3/conv3"].shape == (2, 4, 4, 8)
+    assert list(seen)[:5] == [
+        *("conv1", "conv1_norm", "stage1/block1/conv1"),
+        *("stage1/block1/conv1_norm", "stage1/block1/conv2"),
+    ]
+
+
+def test_a_1x1_filter_within_a_block_gives_what_is_captured(residual):
+    net, variables, x = residual
+    seen = capture(create("resnet50", **net), variables, x)
+    rows = filters(variables, "stage1/block1/conv1")[:, 0, 0]
+    after = np.maximum(seen["conv1_norm"], 0)
+    np.testing.assert_allclose(
+        seen["stage1/block1/conv1"], after @ rows.T, rtol=1e-5, atol=1e-5
+    )
+
+
+def test_filters_of_a_stack_have_an_axis_of_blocks(residual):
+    net, variables, _ = residual
+    params = stack({"params": variables["params"]})
+    found = filters(params, "stage2/rest/conv2")
+    assert found.shape == (2, 2, 3, 3, 2)  # filters, blocks, height, width, maps
+    for i in range(2):
+        one = filters(variables, f"stage2/block{i + 2}/conv2")
+        np.testing.assert_array_equal(found[:, i], one)
+
+
+@pytest.mark.parametrize("layer", ["stage1", "stage1/block1", "stage1/block9/conv1"])
+def test_a_path_without_filters_is_told_the_first_that_have_some(residual, layer):
+    with pytest.raises(InputError) as error:
+        filters(residual[1], layer)
+    message = str(error.value)
+    assert "\n" not in message and f"{layer!r}" in message
+    # conv1, fc, 3 and the shortcut in each of 2 first blocks, 3 in each of 2 others
+    assert "'conv1', 'fc', 'stage1/block1/conv1'" in message
+    assert message.endswith(f" and {2 + 4 + 4 + 6 - 8} more")
+
+
+@pytest.mark.parametrize("field", ["remat", "stack_blocks"])
+def test_layers_without_values_of_their_own_are_not_captured(residual, field):
+    net, variables, x = residual
+    model = create("resnet50", **net, **{field: True})
+    if field == "stack_blocks":
+        variables = stack(variables)
+    with pytest.raises(InputError, match="expected a model with remat=False"):
+        capture(model, variables, x)

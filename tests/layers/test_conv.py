@@ -10,7 +10,6 @@ import pytest
 from jax.test_util import check_grads
 
 from jnets.layers import Conv, Cost, Policy, TableConv
-from jnets.ops.window import Window
 
 TABLE = ((0, 2), (1,), (0, 1, 2, 3), (3, 0))  # the last row is not in order
 DOUBLE = Policy("float64", "float64", "float64")
@@ -157,14 +156,13 @@ def test_products_may_be_narrow(layer):
 def test_costs_by_hand():
     # LeNet-5's C1: 28 x 28 x 6 units of 25 inputs and a bias.
     c1 = Conv(6, (5, 5)).cost((32, 32, 1), (28, 28, 6))
-    assert c1 == Cost(117600, 122304, (Window(5), Window(5)))
+    assert c1 == Cost(117600, 122304)
     # 3 x 3 x 8 units that see 4 of 8 maps through 3 x 2, without a bias.
     layer = Conv(8, (3, 2), stride=2, dilation=3, groups=2, use_bias=False)
-    windows = (Window(3, 2, 3), Window(2, 2, 3))
-    assert layer.cost((9, 9, 8), (3, 3, 8)) == Cost(72 * 24, 72 * 24, windows)
+    assert layer.cost((9, 9, 8), (3, 3, 8)) == Cost(72 * 24, 72 * 24)
     # 9 connections of 3 x 2 weights at each of 20 positions, and 4 biases.
     pairs = sum(map(len, TABLE))
     assert pairs == 9
     table = TableConv(TABLE, (3, 2)).cost((6, 6, 4), (4, 5, 4))
-    assert table == Cost(20 * 54, 20 * 58, (Window(3), Window(2)))
+    assert table == Cost(20 * 54, 20 * 58)
     assert table.macs == 20 * pairs * math.prod((3, 2))

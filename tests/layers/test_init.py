@@ -23,10 +23,10 @@ KERNELS = {
     "normal_0.001": (None, lambda f, g: 0.001**2),
     "normal_0.01": (None, lambda f, g: 0.01**2),
     "normal_0.01_bias_1": (None, lambda f, g: 0.01**2),
-    "normal_0.03": (None, lambda f, g: 0.03**2),
-    "normal_0.03_bias_1": (None, lambda f, g: 0.03**2),
+    "normal_0.001": (None, lambda f, g: 0.001**2),
     "normal_0.01_bias_0.1": (None, lambda f, g: 0.01**2),
     "normal_0.005_bias_0.1": (None, lambda f, g: 0.005**2),
+    "normal_0.005_bias_1": (None, lambda f, g: 0.005**2),
     "normal_0.1": (None, lambda f, g: 0.1**2),
 }
 # Biases: distributed as the kernel, or a constant, 0 if not here.
@@ -34,7 +34,7 @@ WITH_BIAS = {"lecun_uniform_1998", "pytorch_uniform"}
 CONSTANT = {
     "caffe_xavier_bias_0.2": 0.2,
     "normal_0.01_bias_1": 1.0,
-    "normal_0.03_bias_1": 1.0,
+    "normal_0.005_bias_1": 1.0,
     "normal_0.01_bias_0.1": 0.1,
     "normal_0.005_bias_0.1": 0.1,
 }
