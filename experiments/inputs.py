@@ -8,8 +8,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
-from jnets.data import digits, mnist, names, tutorial_names
+from jnets.data import cifar, digits, image_folder, mnist, names, shapes, tutorial_names
 from jnets.data.dataset import Dataset
+from jnets.data.image_folder import Folder
 from jnets.data.images import ImageSpec
 
 DOWNLOADS = Path("data")  # where --fetch puts files when --data-dir says nothing
@@ -36,6 +37,24 @@ def surnames(data_dir: Path | None, fetch: bool) -> Dataset:
         with _download_bar() as progress:
             tutorial_names.download(directory, progress=progress)
     return names.read_folder(directory)
+
+
+def pictures(data_dir: Path | None, val_fraction: float, seed: int) -> Folder:
+    """A folder of pictures if one is given, else one of shapes, drawn once and kept."""
+    if data_dir is None:
+        data_dir = DOWNLOADS / "shapes"
+        if not data_dir.exists():
+            shapes.write_folder(
+                data_dir, per_class_train=150, per_class_val=30, side=80, seed=0
+            )
+    return image_folder.read(data_dir, val_fraction=val_fraction, seed=seed)
+
+
+def small_pictures(data_dir: Path | None) -> tuple[Dataset, Dataset]:
+    """CIFAR if a place is given, else shapes of its size: to train on, to test on."""
+    if data_dir is not None:
+        return cifar.load(data_dir)
+    return shapes.arrays(5000, seed=0), shapes.arrays(1000, seed=1)
 
 
 @contextmanager

@@ -132,6 +132,29 @@ def feature_maps(
     _save(figure, path)
 
 
+def mistakes(
+    pictures: Sequence[np.ndarray],
+    classes: Sequence[tuple[str, str]],
+    path: Path,
+    *,
+    title: str,
+) -> None:
+    """Pictures [h, w, 3] with their true class above and what they were taken for."""
+    columns = min(len(pictures), 6)
+    rows = -(-len(pictures) // columns)
+    figure, axes = plt.subplots(
+        rows, columns, figsize=(1.7 * columns, 2.1 * rows), squeeze=False
+    )
+    figure.suptitle(title, x=0.02, ha="left")
+    for cell in axes.flat:
+        cell.axis("off")
+    for cell, picture, (true, taken) in zip(axes.flat, pictures, classes, strict=False):
+        cell.imshow(picture)
+        cell.set_title(f"{true}\nnot {taken}", fontsize=8)
+    figure.tight_layout()
+    _save(figure, path)
+
+
 def flavours(rows: Mapping[str, Sequence[dict]], path: Path, *, size: int) -> None:
     """Test error of several descents over passes and over time, one line each."""
     figure, (left, middle, right) = plt.subplots(1, 3, figsize=(13, 3.8))

@@ -1,0 +1,201 @@
+"""What the experiments on coloured pictures share: a recipe put to work on a model."""
+
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jnets.data.stream import Stream
+from jnets.errors import InputError
+from jnets.inspect import summarize
+from jnets.models import create, entry, list_models
+from jnets.ops.colour import PIXELS, normalise, pca_noise
+from jnets.ops.losses import Outputs, smoothed_cross_entropy, with_auxiliary
+from jnets.pretrained import adopt, read_variables
+from jnets.training import TrainState, averages, create_state, make_step
+from jnets.training.descent import Descent
+from jnets.training.freeze import Frozen, freeze, frozen_before
+from jnets.training.optimizers import make_optimizer
+from jnets.training.recipes import Recipe, find_recipe
+from jnets.training.statistics import exact_statistics
+from jnets.training.step import Augment, Step
+from jnets.typing import Array, PRNGKey, PyTree
+
+
+class Task(NamedTuple):
+    """A model to train: what `fit` needs, and what measures the result."""
+
+    model: nn.Module
+    state: TrainState
+    step: Step
+    predict: Callable[[PyTree, np.ndarray], Array]
+    normalise: Callable[[np.ndarray], Array]
+
+
+def chosen(config: Any) -> Recipe:
+    """The recipe that a configuration names, with the flags that were given."""
+    given = {
+        "batch": config.batch_size,
+        "rate": config.learning_rate,
+        "compute": config.compute,
+    }
+    recipe = find_recipe(config.recipe)
+    for field in ("batch_size", "epochs", "chunks"):
+        value = getattr(config, field)
+        if value is not None and value < 1:
+            raise InputError(f"{field}={value} is not usable; expected at least 1")
+    if config.compute not in (None, "float32", "bfloat16"):
+        raise InputError(
+            f"compute={config.compute!r} is unknown; expected float32 or bfloat16"
+        )
+    return recipe._replace(**{k: v for k, v in given.items() if v is not None})
+
+
+def epochs_of(recipe: Recipe, given: int | None, updates: int) -> int:
+    """Passes over the training set of `updates` updates each."""
+    if given is not None:
+        return given
+    if recipe.unit == "epochs":
+        return int(recipe.length)
+    return -(-int(recipe.length) // updates)
+
+
+def usual_side(model: str, data_dir: Path | None) -> int:
+    """What a model was made for; of the generated shapes, less."""
+    shape, _ = entry(model).inputs[0]
+    return min(shape[0], 64) if data_dir is None else shape[0]
+
+
+def model_fields(config: Any, recipe: Recipe, classes: int) -> dict[str, Any]:
+    """The fields of the model of a configuration, as data."""
+    shape, _ = entry(config.model).inputs[0]
+    known = entry(config.model).module.__dataclass_fields__
+    if len(shape) != 3 or shape[-1] != 3:
+        takers = [n for n in list_models() if entry(n).inputs[0][0][-1:] == (3,)]
+        raise InputError(
+            f"model={config.model!r} does not take colour pictures; expected one of "
+            f"{', '.join(takers)}"
+        )
+    fields: dict[str, Any] = {"classes": classes}
+    if recipe.compute != "float32":
+        fields["policy"] = ["float32", recipe.compute, "float32"]
+    if config.remat:
+        fields["remat"] = True
+    if recipe.scheme and "scheme" in known:
+        fields["scheme"] = recipe.scheme
+    return fields
+
+
+def prepare(
+    config: Any,
+    recipe: Recipe,
+    fields: dict[str, Any],
+    *,
+    side: int,
+    updates: int,
+    pixels: str,
+    crop: Callable[[PRNGKey, Array], Array] | None = None,
+) -> Task:
+    """Model, state and step. The recipe's times are stretched so that its whole length
+    is `updates` updates; `crop` is done on the device, before `pixels`."""
+    model = create(config.model, **fields)
+    example = jnp.zeros((1, side, side, 3))
+    # Of the schedule's own units, as many updates as make its length `updates`.
+    clock = recipe._replace(unit="epochs")
+    optimizer = make_optimizer(clock, updates / recipe.length).transformation
+    trained = model
+    if config.freeze_until is not None:
+        stages = stages_of(model, example)
+        frozen = frozen_before(config.freeze_until, stages)
+        optimizer, trained = freeze(optimizer, frozen), Frozen(model, frozen)
+    state = create_state(
+        model, (example,), optimizer, seed=config.seed, ema=recipe.ema > 0
+    )
+    if config.weights is not None:
+        state = begun_from(config.weights, config.model, state)
+    step = make_step(
+        trained,
+        loss_of(recipe),
+        optimizer,
+        Descent(recipe.batch, config.chunks),
+        augment=augment_of(pixels, recipe.pca_noise, crop),
+        average=averages.ema(recipe.ema) if recipe.ema else None,
+    )
+
+    def normalised(images: Array) -> Array:
+        return normalise(images, **PIXELS[pixels]._asdict())
+
+    @jax.jit
+    def predict(variables: PyTree, images: Array) -> Array:
+        return model.apply(variables, normalised(images))
+
+    return Task(model, state, step, predict, normalised)
+
+
+def stages_of(model: nn.Module, example: Array) -> tuple[str, ...]:
+    """The names of a model's top-level modules, in the order in which they are called.
+
+    A batch norm belongs to the stage of its convolution.
+    """
+    names = [layer.name.split("/")[0] for layer in summarize(model, example).layers]
+    return tuple(dict.fromkeys(names))
+
+
+def begun_from(path: Path, name: str, state: TrainState) -> TrainState:
+    """The state with trained variables in it; a classifier of other classes is new."""
+    variables = adopt(state.variables, read_variables(name, path))
+    state = state.replace(**variables)
+    if state.ema is not None:
+        state = state.replace(ema=jax.tree.map(jnp.copy, variables))
+    return state
+
+
+def loss_of(recipe: Recipe) -> Callable[[Outputs, Array], Array]:
+    """The recipe's loss per example, of logits and auxiliary heads."""
+
+    def smoothed(logits: Array, labels: Array) -> Array:
+        return smoothed_cross_entropy(logits, labels, recipe.smoothing)
+
+    return with_auxiliary(smoothed, recipe.aux_weight)
+
+
+def augment_of(
+    pixels: str, noise: float, crop: Callable[[PRNGKey, Array], Array] | None
+) -> Augment:
+    """What is done to a batch on the device: uint8 in, the model's values out."""
+
+    def augment(key: PRNGKey, inputs: tuple[Array, ...]) -> tuple[Array, ...]:
+        (images,) = inputs
+        crop_key, noise_key = jax.random.split(key)
+        if crop is not None:
+            images = crop(crop_key, images)
+        if noise:
+            images = pca_noise(noise_key, images, noise)
+        return (normalise(images, **PIXELS[pixels]._asdict()),)
+
+    return augment
+
+
+def with_exact_statistics(task: Task, state: TrainState, stream: Stream) -> TrainState:
+    """The state with the batch statistics of one more epoch of training pictures."""
+
+    def whole_batches() -> Iterator[tuple[Array]]:
+        batches = stream.batches(int(state.step))
+        with closing(batches):
+            for images, _, weights in islice(batches, stream.per_epoch):
+                if weights.all():
+                    yield (task.normalise(images),)
+
+    if not state.batch_stats:
+        raise InputError("exact_statistics=True; this model has no batch norm")
+    exact = exact_statistics(task.model, state.averaged, whole_batches())
+    stats = exact["batch_stats"]
+    if state.ema is None:
+        return state.replace(batch_stats=stats)
+    return state.replace(ema=state.ema | {"batch_stats": stats})

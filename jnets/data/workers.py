@@ -1,0 +1,147 @@
+"""Grain's readers in threads or processes that come and go without a trace."""
+
+import contextlib
+import gc
+import multiprocessing
+import os
+import shutil
+import signal
+import threading
+from collections.abc import Generator, Iterator
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from jnets.errors import InputError
+
+_MAX_THREADS = 8  # each holds a batch of its own
+_SMALL = 1 << 16  # bytes; arrays below go through a pipe
+_AHEAD = 4  # batches of each worker in shared memory at once, at most
+_SHARED = "/dev/shm"
+
+_starting = threading.Lock()
+
+
+def grain_module() -> ModuleType:
+    """Grain, ready for use. Raises InputError when it is not installed."""
+    try:
+        import grain
+        from absl import flags
+    except ImportError:
+        raise InputError(
+            "pictures: Grain is missing; pip install jnets[experiments]"
+        ) from None
+    if not flags.FLAGS.is_parsed():
+        flags.FLAGS.mark_as_parsed()  # or Grain refuses to start processes
+    return grain
+
+
+def check_workers(workers: int) -> None:
+    """Raises InputError unless `workers` is 0 or more."""
+    if workers < 0:
+        raise InputError(f"workers: {workers} is negative; expected 0 or more")
+
+
+def run(data: Any, workers: int, nbytes: int) -> Generator[Any, None, None]:
+    """The elements of a Grain MapDataset, in order, read ahead.
+
+    With workers == 0 by threads of this process, as many as cores (8 at most);
+    otherwise by `workers` processes, which end when the generator is closed or this
+    process dies. `nbytes` is the size of one element: the processes hand elements over
+    in shared memory, or through pipes where that is too small.
+    """
+    grain = grain_module()
+    count = len(data)
+    threads = 0 if workers else min(len(os.sched_getaffinity(0)), _MAX_THREADS)
+    data = data.to_iter_dataset(grain.ReadOptions(threads, threads))
+    if workers:
+        data = _in_processes(data, workers, nbytes)
+    running = iter(data)
+    try:
+        if workers and count:
+            with _start_up():
+                with _interrupts_held():
+                    running.get_state()  # makes what the next line starts
+                    running.start_prefetch()
+                first = next(running)
+            yield _own(first)
+            count -= 1
+        for _ in range(count):
+            yield _own(next(running))
+    except InputError as error:
+        raise error.with_traceback(None) from None
+    finally:
+        running.close()
+        if workers:
+            # The end of a worker leaves its last element in a cycle of a traceback
+            # and its frames, and so in shared memory.
+            gc.collect()
+
+
+def _in_processes(data: Any, workers: int, nbytes: int) -> Any:
+    grain = grain_module()
+    shared = _fits(nbytes * (_AHEAD * workers + 1))
+    options = grain.experimental.DatasetOptions(
+        min_shm_size=_SMALL if shared else 1 << 62
+    )
+    data = grain.experimental.WithOptionsIterDataset(data, options)
+    pool = grain.multiprocessing.MultiprocessingOptions(workers)
+    return data.mp_prefetch(pool, _begin)
+
+
+def _own(element: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Plain arrays: memory shared with a worker would have to be given back."""
+    return tuple(np.array(part) if hasattr(part, "shm") else part for part in element)
+
+
+def _fits(nbytes: int) -> bool:
+    try:
+        return shutil.disk_usage(_SHARED).free > nbytes
+    except OSError:
+        return False
+
+
+@contextlib.contextmanager
+def _start_up() -> Iterator[None]:
+    """Processes started within take JAX, if anything makes them use it, on the CPU.
+
+    They may import the main script again, and it may make arrays when imported: that
+    must not claim the accelerator.
+    """
+    with _starting:
+        before = os.environ.get("JAX_PLATFORMS")
+        os.environ["JAX_PLATFORMS"] = "cpu"
+        try:
+            yield
+        finally:
+            if before is None:
+                del os.environ["JAX_PLATFORMS"]
+            else:
+                os.environ["JAX_PLATFORMS"] = before
+
+
+@contextlib.contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Threads and processes started within never see Ctrl-C, from their first moment:
+    they inherit the mask. An interrupt of this thread waits until the end."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _begin(worker: int, workers: int) -> None:
+    """In a worker, at its start: end when the parent does, however it ends."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def leave():
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=leave, daemon=True).start()
