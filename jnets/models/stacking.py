@@ -91,7 +91,7 @@ def unstack(tree: PyTree) -> PyTree:
 
 
 def _convert(tree: PyTree, change: Change, wanted: str) -> PyTree:
-    """`change` applied inside every outermost mapping, each of which must have a use."""
+    """`change` applied within each outermost mapping, which must have a use for it."""
     if isinstance(tree, tuple | list):
         parts = [_convert(part, change, wanted) for part in tree]
         return type(tree)(*parts) if hasattr(tree, "_fields") else type(tree)(parts)
