@@ -33,7 +33,8 @@ def surname() -> str:
         lines.append(
             f"| {ours['device']}, {ours['cores']} cores "
             f"| {ours['python']}, {ours['jax']} "
-            f"| {_rate(ours)} | {_rate(theirs)} (torch {theirs['torch']}) "
+            f"| {_rate(ours['updates_per_second'])} "
+            f"| {_rate(theirs['updates_per_second'])} (torch {theirs['torch']}) "
             f"| {ours['ratio']:.1f} |"
         )
     return "\n".join(lines)
@@ -59,7 +60,72 @@ def updates_per_call() -> str:
     return "\n".join(lines)
 
 
-TABLES = {"surname": surname, "updates_per_call": updates_per_call}
+# Forms of PyTorch's programs as the cells have them.
+FORMS = {"eager": "", "channels_last": ", NHWC", "compile": ", compiled"}
+
+
+def models() -> str:
+    """Images per second of training and inference: a table per setting."""
+    settings: dict[str, list[str]] = {}
+    for ours in (row for row in _rows("models") if row["program"] == "jnets"):
+        keys = ("device", "cores", "jax", "model", "batch", "size", "dtype")
+        peers = [
+            row
+            for row in _rows("models")
+            if row["program"] != "jnets" and all(row[k] == ours[k] for k in keys)
+        ]
+        torch = f", torch {ours['torch']}" if "torch" in ours else ""
+        setting = (
+            f"{ours['device']}, {ours['cores']} cores, jax {ours['jax']}{torch}; "
+            f"batches of {ours['batch']}, {ours['dtype']}:"
+        )
+        settings.setdefault(setting, []).append(_models_line(ours, peers))
+    heads = ("model, pixels", *(f"{kind}, images/s" for kind in ("training", "use")))
+    head = f"| {heads[0]} | {heads[1]} | torch | ratio | {heads[2]} | torch | ratio "
+    head += "| MiB | torch | compiling |\n" + "|---" * 10 + "|"
+    tables = [f"{s}\n\n{head}\n" + "\n".join(rows) for s, rows in settings.items()]
+    return "\n\n".join(tables) or "Not measured yet."
+
+
+def _models_line(ours: dict, peers: list[dict]) -> str:
+    cells = [f"{ours['model']}, {ours['size']}"]
+    for kind in ("train", "infer"):
+        cells.append(_rate(ours[kind], digits=1))
+        if not peers:
+            cells += ["", ""]
+            continue
+        best = max(peers, key=lambda row: row[kind]["median"])
+        form = FORMS[best["program"].removeprefix("torch ")]
+        ratio = ours[kind]["median"] / best[kind]["median"]
+        cells += [_rate(best[kind], digits=1) + form, f"{ratio:.2f}"]
+    least = [next(iter(row["mib"].values())) for row in peers if row["mib"]]
+    cells.append(f"{ours['mib'].get('device', ours['mib']['plan']):,}")
+    cells.append(f"{min(least):,}" if least else "")
+    return f"| {' | '.join(cells)} | {ours['compile_seconds']:.0f} s |"
+
+
+def principles() -> str:
+    """What forms of a body cost, a row per form."""
+    lines = []
+    for row in _rows("principles"):
+        ms, first = row["ms_per_step"], row["ms_to_first"]
+        lines.append(
+            f"| {row['body']} | {row['form']} | {row['parameters'] / 1e6:.2f} M "
+            f"| {row['macs'] / 1e6:,.0f} M "
+            f"| {ms[len(ms) // 2]:,.0f} ({ms[0]:,.0f} to {ms[-1]:,.0f}) | {first:.2f} "
+            f"| {row['batch']}, {row['size']} | {row['jax']} |"
+        )
+    head = "| body | form | parameters | MACs | ms a step | to the first "
+    head += "| batch, pixels | jax |\n" + "|---" * 8 + "|"
+    return "\n".join([head, *lines]) if lines else "Not measured yet."
+
+
+TABLES = {
+    "surname": surname,
+    "updates_per_call": updates_per_call,
+    "models": models,
+    "principles": principles,
+}
 
 
 def filled(page: str) -> str:
@@ -72,13 +138,16 @@ def filled(page: str) -> str:
     return re.sub(pattern, table, page, flags=re.DOTALL)
 
 
-def _rate(row: dict) -> str:
-    rate = row["updates_per_second"]
-    return f"{rate['median']:,.0f} ({rate['slowest']:,.0f} to {rate['fastest']:,.0f})"
+def _rate(rate: dict, digits: int = 0) -> str:
+    median, slowest, fastest = (
+        f"{rate[kind]:,.{digits}f}" for kind in ("median", "slowest", "fastest")
+    )
+    return f"{median} ({slowest} to {fastest})"
 
 
 def _rows(name: str) -> list[dict]:
-    lines = (RESULTS / f"{name}.jsonl").read_text().splitlines()
+    path = RESULTS / f"{name}.jsonl"
+    lines = path.read_text().splitlines() if path.exists() else []
     return [json.loads(line) for line in lines]
 
 

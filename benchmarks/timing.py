@@ -8,11 +8,29 @@ import time
 from collections.abc import Callable, Mapping
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 
 RESULTS = Path(__file__).parent / "results"
+
+
+class Run(NamedTuple):
+    """A model at work, whoever runs it."""
+
+    model: str
+    batch: int
+    size: int
+    dtype: str = "float32"
+    steps: int = 1  # in one timed call
+
+
+class Program(NamedTuple):
+    """`train` and `infer` do a run's steps and block until they are done."""
+
+    train: Callable[[], object]
+    infer: Callable[[], object]
+    parameters: int
 
 
 def alternate(
@@ -52,18 +70,25 @@ def machine(*packages: str) -> dict[str, Any]:
         else _processor(),
         "cores": len(os.sched_getaffinity(0)),
         "python": platform.python_version(),
-    } | {name: metadata.version(name) for name in ("jax", *packages)}
+    } | versions("jax", *packages)
 
 
-def write(name: str, rows: list[dict[str, Any]]) -> Path:
-    """Replace the rows of this Python's jax in results/<name>.jsonl; keep others."""
+def versions(*packages: str) -> dict[str, str]:
+    return {name: metadata.version(name) for name in packages}
+
+
+def write(name: str, rows: list[dict[str, Any]], *, also: tuple[str, ...] = ()) -> Path:
+    """Replace rows of results/<name>.jsonl: those of this device, cores and jax.
+
+    `also` are more fields that must agree for a row to be replaced.
+    """
     path = RESULTS / f"{name}.jsonl"
     old = (
         [json.loads(line) for line in path.read_text().splitlines()]
         if path.exists()
         else []
     )
-    keys = ("device", "cores", "jax")
+    keys = ("device", "cores", "jax", *also)
     new = {tuple(row[k] for k in keys) for row in rows}
     kept = [row for row in old if tuple(row[k] for k in keys) not in new]
     path.write_text("".join(json.dumps(row) + "\n" for row in kept + rows))

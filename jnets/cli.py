@@ -158,12 +158,12 @@ def _add_doctor(commands) -> None:
 
 def _list(arguments: argparse.Namespace, console: Console) -> None:
     del arguments
-    table = Table()
-    for title in ("model", "parameters", "about"):
-        table.add_column(title, justify="right" if title == "parameters" else "left")
+    # Line by line: to count the parameters of all takes seconds.
+    width = max(map(len, MODELS))
+    console.print(f"{'model':<{width}}{'parameters':>13}  about")
     for name, row in MODELS.items():
-        table.add_row(name, f"{parameter_count(name):,}", row.summary)
-    console.print(table)
+        count = f"{parameter_count(name):,}"
+        console.print(f"{name:<{width}}{count:>13}  {row.summary}", markup=False)
 
 
 def _summary(arguments: argparse.Namespace, console: Console) -> None:

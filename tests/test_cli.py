@@ -118,7 +118,10 @@ def cells(table):
 
 
 def test_list(call):
-    rows = cells(call("list"))
+    title, *lines = call("list").splitlines()
+    assert title.split() == ["model", "parameters", "about"]
+    assert max(map(len, lines)) <= 80
+    rows = [line.split(maxsplit=2) for line in lines]
     assert [row[0] for row in rows] == list(MODELS)
     counts = {row[0]: row[1] for row in rows}
     assert counts["lenet5_1998"] == "60,000"

@@ -54,10 +54,8 @@ class Augmentation(NamedTuple):
         view = _crop(self, rng, width, height)
         if self.flip:
             view = view._replace(flip=bool(rng.integers(2)))
-        if len(self.filters) > 1:
-            view = view._replace(filter=self.filters[rng.integers(len(self.filters))])
-        else:
-            view = view._replace(filter=self.filters[0])
+        chosen = rng.integers(len(self.filters)) if len(self.filters) > 1 else 0
+        view = view._replace(filter=self.filters[chosen])
         if self.jitter:
             factors = rng.uniform(1 - self.jitter, 1 + self.jitter, len(_COLOUR))
             steps = [(_COLOUR[i], float(factors[i])) for i in rng.permutation(3)]
@@ -169,6 +167,8 @@ AUGMENTATIONS: Mapping[str, Augmentation] = MappingProxyType(
         ),
         # torchvision's reference training: RandomResizedCrop and a mirror.
         "torchvision": Augmentation("area", 224),
+        # Of a few thousand pictures: a crop shows at least a quarter.
+        "small": Augmentation("area", 224, area=(0.25, 1.0)),
         # He et al. 2016, section 4.2.
         "cifar": Augmentation("random", 32, (32, 32), pad=4),
         "none": Augmentation("centre", 224, flip=False),

@@ -87,6 +87,26 @@ def read(
     return Folder(train.classes, train, _read_part(parts[1], train.classes))
 
 
+def read_for_evaluation(root: str | os.PathLike[str]) -> Examples:
+    """The pictures of `root` to measure a trained model on; no file is opened.
+
+    Those of val/ (validation/, valid/) where `root` has it, else all those of the
+    class folders in `root`. Labels are places among the folders of train/ where that
+    lies beside val/, as `read` has them, else among the classes found. The order is
+    that of `read`.
+
+    Raises InputError as `read` does.
+    """
+    root = Path(root)
+    if not root.is_dir():
+        raise InputError(f"data directory {root}: not a folder")
+    parts = _parts(root)
+    if parts is not None:
+        return _read_part(parts[1], tuple(_folders(parts[0])))
+    found = [root / name for name in VALIDATION_NAMES if (root / name).is_dir()]
+    return _read_part(found[0] if len(found) == 1 else root)
+
+
 def _parts(root: Path) -> tuple[Path, Path] | None:
     """The folders of training and validation; None when `root` holds the classes."""
     train = root / "train"

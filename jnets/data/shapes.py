@@ -66,8 +66,8 @@ def _semicircle(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return np.maximum(np.sqrt(x * x + up * up) - 1, up)
 
 
-# Every shape lies in the circle of radius 1 (at most 1.02); points of a five-pointed star by hand,
-# as cosines differ between machines in their last bit.
+# Every shape lies in the circle of radius 1, to 2 %. The points of the star are by
+# hand, as cosines differ between machines in their last bit.
 _STAR = [
     (0.0, 1.0),
     (-0.235, 0.324),

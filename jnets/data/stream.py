@@ -9,7 +9,6 @@ import functools
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from types import ModuleType
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -32,14 +31,14 @@ class Stream:
 
     `batches(first)` yields (images uint8 [batch, size, size, 3], labels int32
     [batch], weights float32 [batch]) of update first, first + 1, ... without end.
-    Every epoch takes each example once, in an order of its own; its last batch is
-    filled up with pictures of its own at weight 0, so that a batch norm meets nothing
-    that is not of the data. What is drawn for an example
+    Every epoch takes each example once, in an order of its own; the places that are
+    left in its last batch get other pictures of that batch at weight 0, so that a
+    batch norm meets nothing that is not of the data. What is drawn for an example
     depends on (seed, epoch, example).
 
-    A file that cannot be read gives its place to one of those (to a black one where
-    the batch has no other), and is entered into `failures` ({path: reason}), once however often it
-    comes; with `strict` it raises PictureError instead. `draft` decodes large JPEGs
+    So does the place of a file that cannot be read (a black picture, if the batch has
+    no other). The file is entered into `failures` ({path: reason}), once however often
+    it comes; with `strict` it raises PictureError instead. `draft` decodes large JPEGs
     at a fraction of their size (`pictures.read_views`).
 
     workers: 0 reads in threads of this process; above 0 in as many processes of their
@@ -86,7 +85,7 @@ class Stream:
         shape = (size, size, 3)
         draws = int(random_bits(2, self._seed)[1])
         # Before the shuffle, so that a draw belongs to the example, not its place.
-        examples = _grain().MapDataset.range(self._size)
+        examples = grain_module().MapDataset.range(self._size)
         seen = _Augmented(self._reader, self._augmentation)
         data = self._shuffled(
             examples.random_map(seen, seed=draws), _stack(self._batch, shape)
@@ -95,7 +94,7 @@ class Stream:
 
     def examples(self, update: int) -> list[str]:
         """What the batch of an update is made of: paths, or places in memory."""
-        data = self._shuffled(_grain().MapDataset.range(self._size), list)
+        data = self._shuffled(grain_module().MapDataset.range(self._size), list)
         known = self._reader.examples
         return [
             known.paths[i] if isinstance(known, Examples) else str(i)
@@ -147,7 +146,7 @@ class OrderedPass:
 
     def batches(self) -> Iterator[Batch]:
         """The batches of one pass from the start."""
-        data = _grain().MapDataset.range(self._size).map(self._seen)
+        data = grain_module().MapDataset.range(self._size).map(self._seen)
         data = data.batch(self._batch, batch_fn=_stack(self._batch, self._shape))
         return _batches(data, self._workers, self._batch, self._shape, self.failures)
 
@@ -211,7 +210,7 @@ def _stack(batch: int, shape: tuple[int, ...]):
 
 
 def _stacked(records: list[_Record], batch: int, shape: tuple[int, ...]):
-    """(images, labels, weights, failures) of `batch` places, the last ones empty."""
+    """(images, labels, weights, failures) of `batch` places; what lacks has weight 0."""
     found = [record.image.shape for record in records if record.image is not None]
     images = np.zeros((batch, *(found[0] if found else shape)), np.uint8)
     labels, weights = np.zeros(batch, np.int32), np.zeros(batch, np.float32)
@@ -240,10 +239,6 @@ def _batches(
             yield images, labels, weights
     finally:
         running.close()
-
-
-def _grain() -> ModuleType:
-    return grain_module()
 
 
 def _check(examples: Pictures, batch: int) -> None:

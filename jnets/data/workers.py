@@ -1,13 +1,17 @@
 """Grain's readers in threads or processes that come and go without a trace."""
 
 import contextlib
+import functools
 import gc
 import multiprocessing
 import os
+import pickle
 import shutil
 import signal
+import tempfile
 import threading
 from collections.abc import Generator, Iterator
+from multiprocessing import resource_tracker
 from types import ModuleType
 from typing import Any
 
@@ -52,42 +56,77 @@ def run(data: Any, workers: int, nbytes: int) -> Generator[Any, None, None]:
     in shared memory, or through pipes where that is too small.
     """
     grain = grain_module()
-    count = len(data)
-    threads = 0 if workers else min(len(os.sched_getaffinity(0)), _MAX_THREADS)
-    data = data.to_iter_dataset(grain.ReadOptions(threads, threads))
     if workers:
-        data = _in_processes(data, workers, nbytes)
-    running = iter(data)
+        yield from _run_processes(data, workers, nbytes)
+        return
+    threads = min(len(os.sched_getaffinity(0)), _MAX_THREADS)
+    running = iter(data.to_iter_dataset(grain.ReadOptions(threads, threads)))
     try:
-        if workers and count:
+        yield from running
+    finally:
+        running.close()
+
+
+def _run_processes(data: Any, workers: int, nbytes: int) -> Iterator[Any]:
+    count = len(data)
+    with _stored(data) as path:
+        running = iter(_in_processes(path, count, workers, nbytes))
+        try:
             with _start_up():
                 with _interrupts_held():
                     running.get_state()  # makes what the next line starts
                     running.start_prefetch()
-                first = next(running)
-            yield _own(first)
-            count -= 1
-        for _ in range(count):
-            yield _own(next(running))
-    except InputError as error:
-        raise error.with_traceback(None) from None
-    finally:
-        running.close()
-        if workers:
+                first = _own(next(running)) if count else None
+            if first is not None:
+                yield first
+            for _ in range(count - 1):
+                yield _own(next(running))
+        except (InputError, KeyboardInterrupt) as error:
+            raise error.with_traceback(None) from None
+        finally:
+            running.close()
             # The end of a worker leaves its last element in a cycle of a traceback
             # and its frames, and so in shared memory.
             gc.collect()
 
 
-def _in_processes(data: Any, workers: int, nbytes: int) -> Any:
+def _in_processes(path: str, count: int, workers: int, nbytes: int) -> Any:
     grain = grain_module()
     shared = _fits(nbytes * (_AHEAD * workers + 1))
     options = grain.experimental.DatasetOptions(
         min_shm_size=_SMALL if shared else 1 << 62
     )
+    data = grain.MapDataset.range(count).map(functools.partial(_element, path))
+    data = data.to_iter_dataset(grain.ReadOptions(0, 0))
     data = grain.experimental.WithOptionsIterDataset(data, options)
     pool = grain.multiprocessing.MultiprocessingOptions(workers)
-    return data.mp_prefetch(pool, _begin)
+    return data.mp_prefetch(pool, functools.partial(_begin, path))
+
+
+@contextlib.contextmanager
+def _stored(data: Any) -> Iterator[str]:
+    """A file that holds `data` for the workers, who are told its name.
+
+    A process that fails as it starts, say in importing the main script, leaves its
+    parent for ever in writing to it whatever a pipe does not hold at once (64 KiB);
+    the paths of a million pictures would be that.
+    """
+    import cloudpickle  # Grain's own
+
+    with tempfile.NamedTemporaryFile(prefix="jnets-", suffix=".pickle") as stream:
+        cloudpickle.dump(data, stream)
+        stream.flush()
+        yield stream.name
+
+
+def _element(path: str, index: int) -> Any:
+    return _load(path)[index]
+
+
+@functools.cache
+def _load(path: str) -> Any:
+    with open(path, "rb") as stream:
+        return pickle.load(stream)
 
 
 def _own(element: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -128,6 +167,7 @@ def _interrupts_held() -> Iterator[None]:
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
+    resource_tracker.ensure_running()  # as its start would lift the mask
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -135,13 +175,15 @@ def _interrupts_held() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _begin(worker: int, workers: int) -> None:
+def _begin(path: str, worker: int, workers: int) -> None:
     """In a worker, at its start: end when the parent does, however it ends."""
     parent = multiprocessing.parent_process()
     assert parent is not None
 
     def leave():
         parent.join()
+        with contextlib.suppress(OSError):
+            os.unlink(path)  # which a parent that was killed could not
         os._exit(1)
 
     threading.Thread(target=leave, daemon=True).start()

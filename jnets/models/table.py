@@ -88,14 +88,12 @@ def _cifar_v2(count: int) -> dict[str, Any]:
 
 MODELS: dict[str, Entry] = {
     "mlp": Entry(MLP, {}, _GREY_28, "multilayer perceptron, dropout"),
-    "lenet5_1998": Entry(
-        LeNet1998, {}, _GREY_32, "LeNet-5 as published: C3 table, RBF output"
-    ),
+    "lenet5_1998": Entry(LeNet1998, {}, _GREY_32, "LeNet-5 as published"),
     "lenet5": Entry(
         LeNet,
         {"names": ("C1", "S2", "C3", "S4", "C5", "F6", "OUT")},
         _GREY_32,
-        "LeNet-5 with full C3, plain pooling, logits",
+        "LeNet-5 with plain pooling, logits",
     ),
     "lenet_caffe": Entry(
         LeNet,

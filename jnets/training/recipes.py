@@ -258,18 +258,17 @@ RECIPES: dict[str, Recipe] = {
     "small": Recipe(
         source="jnets",
         rate=0.05,
-        batch=64,
-        reference=64,
-        length=60,
+        batch=32,
+        reference=32,
+        length=30,
         schedule=("cosine",),
-        warmup=("linear", 0.0, 5),
+        warmup=("linear", 0.0, 2),
         rule=("nesterov", 0.9),
         weight_decay=5e-4,
         decays="kernels",
         smoothing=0.1,
         ema=0.998,
-        augmentation="torchvision",
-        scheme="he_normal_fan_out",
+        augmentation="small",
     ),
 }
 
