@@ -89,17 +89,16 @@ def run(config: Config, session: harness.Session) -> harness.Result:
         epochs,
     )
     data = ((jnp.asarray(train.inputs[0]),), jnp.asarray(train.labels))
-    state = session.train(
-        run,
-        task.state,
-        task.step,
-        data,
-        plan,
-        lambda state: measured.figures(measure(state), test.labels),
-    )
+
+    def found(state: TrainState) -> measured.Figures:
+        return measured.figures(measure(state), test.labels)
+
+    state = session.train(run, task.state, task.step, data, plan, found)
     logits = measure(state)
-    measured.draw(run, logits, test.labels, lambda wrong: test.inputs[0][wrong])
-    return measured.figures(logits, test.labels) | measured.cost(run.rows())
+    measured.draw(
+        run, logits, test.labels, lambda wrong: [test.inputs[0][i] for i in wrong]
+    )
+    return {**measured.figures(logits, test.labels), **measured.cost(run.rows())}
 
 
 if __name__ == "__main__":

@@ -109,7 +109,7 @@ def prepare(
     # Of the schedule's own units, as many updates as make its length `updates`.
     clock = recipe._replace(unit="epochs")
     optimizer = make_optimizer(clock, updates / recipe.length).transformation
-    trained = model
+    trained: Any = model
     if config.freeze_until is not None:
         stages = stages_of(model, example)
         frozen = frozen_before(config.freeze_until, stages)
@@ -128,11 +128,11 @@ def prepare(
         average=averages.ema(recipe.ema) if recipe.ema else None,
     )
 
-    def normalised(images: Array) -> Array:
-        return normalise(images, **PIXELS[pixels]._asdict())
+    def normalised(images: np.ndarray | Array) -> Array:
+        return normalise(jnp.asarray(images), **PIXELS[pixels]._asdict())
 
     @jax.jit
-    def predict(variables: PyTree, images: Array) -> Array:
+    def predict(variables: PyTree, images: Array) -> Any:
         return model.apply(variables, normalised(images))
 
     return Task(model, state, step, predict, normalised)

@@ -18,6 +18,7 @@ from jnets.runs import Description, Run
 from jnets.training import NonFiniteLoss, TrainState, fit
 from jnets.training.fit import Plan, Row
 from jnets.training.program import Data
+from jnets.training.source import Feed
 from jnets.training.step import Step
 
 Result = dict[str, float | int | str]
@@ -70,7 +71,7 @@ class Session:
         run: Run,
         state: TrainState,
         step: Step,
-        data: Data,
+        data: Data | Feed,
         plan: Plan,
         evaluate: Callable[[TrainState], Row],
     ) -> TrainState:

@@ -18,10 +18,12 @@ import numpy as np
 from experiments import classify, harness, inputs, measured
 from jnets.data.augmentation import augmentation
 from jnets.data.crops import Evaluation
+from jnets.data.image_folder import Folder
 from jnets.data.picture_spec import PictureSpec
 from jnets.data.stream import OrderedPass, Stream
 from jnets.training import TrainState
 from jnets.training.fit import Plan
+from jnets.training.recipes import Recipe
 
 PARTS = 4  # rows of a run that `updates` cuts short
 
@@ -77,14 +79,7 @@ def run(config: Config, session: harness.Session) -> harness.Result:
     side = config.image_size or classify.usual_side(config.model, config.data_dir)
     spec = PictureSpec(side, round(side * 256 / 224), "torchvision")
     fields = classify.model_fields(config, recipe, len(folder.classes))
-    stream = Stream(
-        folder.train,
-        augmentation(recipe.augmentation, side),
-        batch=recipe.batch,
-        seed=config.seed,
-        workers=config.workers,
-        strict=config.strict,
-    )
+    stream, validation = readers(config, folder, recipe, spec)
     epochs = classify.epochs_of(recipe, config.epochs, stream.per_epoch)
     task = classify.prepare(
         config,
@@ -93,12 +88,6 @@ def run(config: Config, session: harness.Session) -> harness.Result:
         side=side,
         updates=stream.per_epoch * epochs,
         pixels=spec.pixels,
-    )
-    validation = OrderedPass(
-        folder.val,
-        Evaluation("centre", side, spec.shorter),
-        batch=min(recipe.batch, folder.val.size),
-        strict=config.strict,
     )
     run = session.start(
         model=config.model, fields=fields, classes=folder.classes, spec=spec
@@ -120,17 +109,37 @@ def run(config: Config, session: harness.Session) -> harness.Result:
     report(failures)
     measured.draw(run, logits, labels, lambda wrong: pictures_at(validation, wrong))
     found = measured.figures(logits, labels)
-    return found | measured.cost(run.rows()) | {"skipped": len(failures)}
+    return {**found, **measured.cost(run.rows()), "skipped": len(failures)}
+
+
+def readers(
+    config: Config, folder: Folder, recipe: Recipe, spec: PictureSpec
+) -> tuple[Stream, OrderedPass]:
+    """The training pictures as the recipe sees them, and the validation pictures."""
+    stream = Stream(
+        folder.train,
+        augmentation(recipe.augmentation, spec.size),
+        batch=recipe.batch,
+        seed=config.seed,
+        workers=config.workers,
+        strict=config.strict,
+    )
+    validation = OrderedPass(
+        folder.val,
+        Evaluation("centre", spec.size, spec.shorter),
+        batch=min(recipe.batch, folder.val.size),
+        strict=config.strict,
+    )
+    return stream, validation
 
 
 def planned(config: Config, task: classify.Task, stream: Stream, epochs: int) -> Plan:
     """As many epochs, or with `updates` a few parts of one."""
-    finish = None
-    if config.exact_statistics:
 
-        def finish(state: TrainState) -> TrainState:
-            return classify.with_exact_statistics(task, state, stream)
+    def exactly(state: TrainState) -> TrainState:
+        return classify.with_exact_statistics(task, state, stream)
 
+    finish = exactly if config.exact_statistics else None
     if config.updates is None:
         return Plan(None, stream.per_epoch, epochs, finish=finish)
     harness.at_least(1, config, "updates")

@@ -122,6 +122,19 @@ def _add_evaluate(commands) -> None:
         required=True,
         help="folder with val/ in it, or of class folders",
     )
+    _add_views(command)
+    command.add_argument("--batch", type=int, default=16, help="pictures at once (16)")
+    command.add_argument(
+        "--workers", type=int, default=0, help="processes (0: threads)"
+    )
+    command.add_argument(
+        "--strict", action="store_true", help="stop at an unreadable picture"
+    )
+    command.set_defaults(run=_evaluate)
+
+
+def _add_views(command) -> None:
+    """How pictures are looked at."""
     command.add_argument(
         "--crops",
         choices=CROPS,
@@ -141,14 +154,6 @@ def _add_evaluate(commands) -> None:
     command.add_argument(
         "--pixels", choices=PIXELS, help="colours of the weights (the model's usual)"
     )
-    command.add_argument("--batch", type=int, default=16, help="pictures at once (16)")
-    command.add_argument(
-        "--workers", type=int, default=0, help="processes (0: threads)"
-    )
-    command.add_argument(
-        "--strict", action="store_true", help="stop at an unreadable picture"
-    )
-    command.set_defaults(run=_evaluate)
 
 
 def _add_doctor(commands) -> None:

@@ -77,7 +77,8 @@ def _probabilities(model: nn.Module, values: dict):
     def probabilities(variables: PyTree, images: Array) -> Array:
         examples, views, *shape = images.shape
         flat = normalise(images.reshape(examples * views, *shape), **values)
-        p = jax.nn.softmax(model.apply(variables, flat).astype(jnp.float32))
+        logits = jnp.asarray(model.apply(variables, flat), jnp.float32)
+        p = jax.nn.softmax(logits)
         return jnp.mean(p.reshape(examples, views, -1), axis=1)
 
     return probabilities

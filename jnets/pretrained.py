@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from jnets.errors import InputError
-from jnets.interop import torchvision, weights
+from jnets.interop import timm, torchvision, weights
 from jnets.runs import Run, load
 from jnets.typing import Array, PyTree
 
@@ -15,12 +15,13 @@ from jnets.typing import Array, PyTree
 def read_variables(name: str, path: Path) -> PyTree:
     """The variables of the model `name` from `path`.
 
-    `path` is a file that torchvision's state dict of that model is in (see
+    `path` is a file with torchvision's state dict of that model in it, or timm's (see
     `jnets.interop.weights`), or the directory of a run that trained it. Errors:
     InputError for anything else, and for another model.
     """
     if not path.is_dir():
-        return torchvision.to_variables(name, weights.read(path))
+        tensors = timm.from_timm(name, weights.read(path))
+        return torchvision.to_variables(name, tensors)
     kept = Run.open(path).description.model
     if kept != name:
         raise InputError(f"weights={path} is a run of {kept}; expected one of {name}")

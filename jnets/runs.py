@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jnets.data import images, names
@@ -50,7 +51,7 @@ class Encoder:
         if isinstance(self.spec, PictureSpec):
             picture = self.spec.load(Path(text))[None]
             pixels = PIXELS[self.spec.pixels]._asdict()
-            return (np.asarray(normalise(picture, **pixels)),)
+            return (np.asarray(normalise(jnp.asarray(picture), **pixels)),)
         image = images.load_digit_image(Path(text), self.spec)
         return (images.prepare(image[None], self.spec),)
 

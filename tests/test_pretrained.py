@@ -38,7 +38,9 @@ def test_from_a_file(trained, file):
 
 
 def test_a_file_of_another_model(file):
-    with pytest.raises(InputError, match=r"^state_dict fits resnet34 in 102 of 182 tensors[^\n]+"):
+    with pytest.raises(
+        InputError, match=r"^state_dict fits resnet34 in 102 of 182 tensors[^\n]+"
+    ):
         read_variables("resnet34", file)
 
 

@@ -86,7 +86,8 @@ def googlenet_crops(width: int, height: int, *, size: int) -> tuple[View, ...]:
     The shorter side becomes 256, 288, 320 and 352 (in proportion when `size` is not
     224); of each scale the left, central and right square (top, central, bottom of an
     upright picture); of each square 4 corners and the centre, then the square itself
-    resized to `size` (from the picture, in one step); then all that mirrored.
+    resized to `size`; then all that mirrored. The squares are resized from the picture
+    in one step, and so are the same at the four scales.
     """
     views = []
     for base in (256, 288, 320, 352):

@@ -7,7 +7,7 @@ the readers; what one example becomes is in `pictures` and `augmentation`.
 
 import functools
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
@@ -77,7 +77,7 @@ class Stream:
         """Updates in an epoch: ceil(examples / batch)."""
         return math.ceil(self._size / self._batch)
 
-    def batches(self, first: int = 0) -> Iterator[Batch]:
+    def batches(self, first: int = 0) -> Generator[Batch, None, None]:
         """The batches of update `first` and all that follow."""
         if first < 0:
             raise InputError(f"first: {first} is negative; expected an update")
@@ -144,7 +144,7 @@ class OrderedPass:
         """Batches in the pass: ceil(examples / batch)."""
         return math.ceil(self._size / self._batch)
 
-    def batches(self) -> Iterator[Batch]:
+    def batches(self) -> Generator[Batch, None, None]:
         """The batches of one pass from the start."""
         data = grain_module().MapDataset.range(self._size).map(self._seen)
         data = data.batch(self._batch, batch_fn=_stack(self._batch, self._shape))
@@ -210,7 +210,7 @@ def _stack(batch: int, shape: tuple[int, ...]):
 
 
 def _stacked(records: list[_Record], batch: int, shape: tuple[int, ...]):
-    """(images, labels, weights, failures) of `batch` places; what lacks has weight 0."""
+    """(images, labels, weights, failures) of `batch` places, weight 0 where none."""
     found = [record.image.shape for record in records if record.image is not None]
     images = np.zeros((batch, *(found[0] if found else shape)), np.uint8)
     labels, weights = np.zeros(batch, np.int32), np.zeros(batch, np.float32)
@@ -231,7 +231,7 @@ def _batches(
     batch: int,
     shape: tuple[int, ...],
     failures: dict[str, str],
-) -> Iterator[Batch]:
+) -> Generator[Batch, None, None]:
     running = run(data, workers, batch * math.prod(shape))
     try:
         for images, labels, weights, failed in running:

@@ -17,15 +17,15 @@ class Reach(NamedTuple):
     """Position i along `axis` sees the input from i * jump + low to i * jump + high.
 
     Numbers are those of an image without borders: padding counts as input. With no
-    axis, every position sees low to high. `flat` marks an axis into which the position
-    has been reshaped along with others: low to high is then the hull over all of it.
+    axis, every position sees low to high. `merged` marks an axis into which positions
+    have been reshaped along with others: (number of those before them, their own).
     """
 
     axis: int | None
     jump: int = 1
     low: int = 0
     high: int = 0
-    flat: bool = False
+    merged: tuple[int, int] | None = None
 
 
 def shape_of(atom: Any) -> tuple[int, ...]:
@@ -37,7 +37,7 @@ def hull(a: Reach | None, b: Reach | None) -> Reach | None:
     """What a result of two operands sees; None is everything."""
     if a is None or b is None:
         return None
-    if (a.axis, a.jump, a.flat) != (b.axis, b.jump, b.flat):
+    if (a.axis, a.jump, a.merged) != (b.axis, b.jump, b.merged):
         return None
     return a._replace(low=min(a.low, b.low), high=max(a.high, b.high))
 
@@ -62,7 +62,7 @@ def _windows(reach: Reach, windows: Sequence[tuple[int, int, int]]) -> Reach | N
     `windows` has (start, stride, span) for every axis of the array.
     """
     axis = reach.axis
-    if axis is None or reach.flat:  # a position that is lost cannot be moved
+    if axis is None or reach.merged:  # a position that is lost cannot be moved
         moved = windows if axis is None else [windows[axis]]
         return reach if all(window == (0, 1, 0) for window in moved) else None
     start, stride, span = windows[axis]
@@ -155,21 +155,22 @@ def _reshape(eqn: JaxprEqn, k: int, reach: Reach) -> Reach | None:
         return reach._replace(axis=None)
     if eqn.params["dimensions"] is not None:
         return None
-    size, before = old[reach.axis], math.prod(old[: reach.axis])
+    inner, size = reach.merged or (1, old[reach.axis])
+    before = math.prod(old[: reach.axis]) * inner
     for axis, n in enumerate(new):
         start = math.prod(new[:axis])
         if (start, n) == (before, size):
-            return reach._replace(axis=axis)
-        # In row-major order the old axis lies within this one.
-        if before % start == 0 and start * n % (before * size) == 0 and not reach.flat:
-            return _together(reach, size)._replace(axis=axis, flat=True)
+            return reach._replace(axis=axis, merged=None)
+        # In row-major order the position's own axis lies within this one.
+        if before % start == 0 and start * n % (before * size) == 0:
+            return reach._replace(axis=axis, merged=(before // start, size))
     return None
 
 
 def _together(reach: Reach, size: int) -> Reach:
     """What all positions of the reach's axis see together."""
-    last = 0 if reach.flat else (size - 1) * reach.jump
-    return Reach(None, reach.jump, reach.low, reach.high + last)
+    _, own = reach.merged or (1, size)
+    return Reach(None, reach.jump, reach.low, reach.high + (own - 1) * reach.jump)
 
 
 def _dot(eqn: JaxprEqn, k: int, reach: Reach) -> Reach:

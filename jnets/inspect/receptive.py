@@ -57,7 +57,7 @@ def fields(seen: Seen, shape: tuple[int, ...]) -> Fields:
     one = math.prod(shape[1:-1]) == 1
 
     def field(reach: Reach | None) -> ReceptiveField | None:
-        if reach is None or reach.flat or len(shape) < 3:
+        if reach is None or reach.merged or len(shape) < 3:
             return None
         if reach.axis is None and not one:
             return None

@@ -116,8 +116,8 @@ def _sent(
     """(number, batch) on the device, `AHEAD` of them on their way."""
     ready: deque[tuple[Array, Batch]] = deque()
     for at, (*inputs, labels, weights) in zip(count(first), batches, strict=False):
-        batch = Batch(tuple(inputs), labels, weights)
-        ready.append(jax.device_put((jnp.int32(at), batch)))
+        sent = jax.device_put((tuple(inputs), labels, weights))
+        ready.append((jnp.int32(at), Batch(*sent)))
         if len(ready) > AHEAD:
             yield ready.popleft()
     yield from ready

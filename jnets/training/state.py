@@ -1,5 +1,7 @@
 """Everything that changes while training, as one tree of arrays."""
 
+from collections.abc import Callable
+
 import flax.linen as nn
 import flax.struct
 import jax
@@ -43,6 +45,16 @@ class TrainState(flax.struct.PyTreeNode):
         return jax.random.fold_in(jax.random.fold_in(self.key, 1), epoch)
 
 
+def _init(model: nn.Module) -> Callable[..., PyTree]:
+    """`model.init`, compiled: soon, as it runs once."""
+    # The random numbers of every shape are a loop of their own, which LLVM works at for
+    # seconds. Level 1 gives the same bits; level 0 does not.
+    quick = {"xla_backend_optimization_level": 1}
+    return jax.jit(
+        model.init, compiler_options=quick if jax.default_backend() == "cpu" else None
+    )
+
+
 def create_state(
     model: nn.Module,
     inputs: tuple[Array, ...],
@@ -60,7 +72,7 @@ def create_state(
     """
     init_key, key = jax.random.split(jax.random.key(seed))
     if variables is None:
-        variables = jax.jit(model.init)(init_key, *inputs)
+        variables = _init(model)(init_key, *inputs)
     state = TrainState(
         step=jnp.zeros((), jnp.int32),
         params=variables["params"],

@@ -64,7 +64,10 @@ def make_step(
         if norms:
             trees = {"grad": grads, "update": updates, "param": state.params}
             metrics |= {f"{k}_norm": optax.tree.norm(tree) for k, tree in trees.items()}
-            finite &= jnp.isfinite(metrics["grad_norm"])
+            # Of all three: an update that waits for everything that reads the old state
+            # is written in its place, where XLA would else copy the state first.
+            for name in trees:
+                finite &= jnp.isfinite(metrics[f"{name}_norm"])
         moved = state.replace(
             step=state.step + 1,
             params=optax.apply_updates(state.params, updates),

@@ -75,7 +75,9 @@ def test_ten_crops_of_a_wide_picture():
 
 def test_googlenet_crops_of_a_tall_picture():
     views = googlenet_crops(256, 512, size=224)
-    assert len(views) == len(set(views)) == 144
+    assert len(views) == 144
+    # The 3 squares, twice, are the same at 4 scales.
+    assert len(set(views)) == 144 - 3 * 2 * 3
     assert [v._replace(flip=True) for v in views[:72]] == list(views[72:])
     first = views[:18]  # all at 256: the squares at 0, 128 and 256
     assert [v.corner for v in first[:5]] == [

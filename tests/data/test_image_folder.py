@@ -97,7 +97,7 @@ def test_split_depends_on_seed_and_names_alone(tmp_path):
 def test_a_split_that_stays(tmp_path):
     touch(tmp_path, *(f"{c}/{i}.jpg" for c in "ab" for i in range(6)))
     folder = read(tmp_path, val_fraction=0.34, seed=0)
-    assert names(folder.val, tmp_path) == ["a/3.jpg", "a/5.jpg", "b/0.jpg", "b/5.jpg"]
+    assert names(folder.val, tmp_path) == ["a/1.jpg", "a/4.jpg", "b/2.jpg", "b/3.jpg"]
 
 
 def test_take_keeps_the_classes(tmp_path):

@@ -23,7 +23,6 @@ KERNELS = {
     "normal_0.001": (None, lambda f, g: 0.001**2),
     "normal_0.01": (None, lambda f, g: 0.01**2),
     "normal_0.01_bias_1": (None, lambda f, g: 0.01**2),
-    "normal_0.001": (None, lambda f, g: 0.001**2),
     "normal_0.01_bias_0.1": (None, lambda f, g: 0.01**2),
     "normal_0.005_bias_0.1": (None, lambda f, g: 0.005**2),
     "normal_0.005_bias_1": (None, lambda f, g: 0.005**2),

@@ -92,8 +92,10 @@ def outputs(descriptor: Descriptor) -> np.ndarray:
     return np.asarray(compiled(variables(descriptor), *inputs(descriptor)))
 
 
-def test_the_table_has_every_model():
-    assert {d.name for d in DESCRIPTORS} == set(MODELS)
+def test_the_table_has_every_small_model():
+    """The nets for coloured pictures are tried in files of their own, made small."""
+    small = {name for name in MODELS if entry(name).inputs[0][0][-1:] != (3,)}
+    assert {d.name for d in DESCRIPTORS} == small
 
 
 def test_jit_is_eager(descriptor):

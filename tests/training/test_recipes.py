@@ -30,6 +30,7 @@ AUGMENTATIONS = {
     "resnet",
     "inception",
     "torchvision",
+    "small",
     "cifar",
     "none",
 }

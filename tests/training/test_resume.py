@@ -58,7 +58,9 @@ class Training:
             return {"test_loss": float(self.loss(state.variables))}
 
         def record(row):
-            self.rows.append({k: v for k, v in row.items() if k not in ("seconds", "ms_per_update")})
+            self.rows.append(
+                {k: v for k, v in row.items() if k not in ("seconds", "ms_per_update")}
+            )
             stop("record", row["epoch"])
 
         updates = self.descent.updates(23)
