@@ -87,7 +87,8 @@ def load(path: str | os.PathLike[str]) -> tuple[Dataset, Dataset]:
             return _read_npz(path)
         files = _read_folder(path) if path.is_dir() else _read_tar(path)
     except (EOFError, tarfile.TarError, zlib.error, gzip.BadGzipFile) as error:
-        raise InputError(f"{path}: damaged archive ({error})") from None
+        reason = " ".join(str(error).split())
+        raise InputError(f"{path}: damaged archive ({reason})") from None
     except OSError as error:
         raise InputError(
             f"{path}: cannot be read ({error.strerror or error})"

@@ -61,8 +61,8 @@ def read_views(path: PathLike, choose: Choose, *, draft: bool = False) -> np.nda
     2x2 (4x4, 8x8) pixels in place of a filter over all of them changes values a
     little. Raises PictureError as `decode` does.
     """
-    image, nominal, views = _decode(path, choose, draft)
-    return np.stack([_look(image, view, nominal) for view in views])
+    image, views, factor = _decode(path, choose, draft)
+    return np.stack([_look(image, view, factor) for view in views])
 
 
 def view_of(array: np.ndarray, view: View) -> np.ndarray:
@@ -71,8 +71,7 @@ def view_of(array: np.ndarray, view: View) -> np.ndarray:
     Cut, resized (Pillow, with antialiasing; "bilinear" is a triangle as wide as the
     scale), windowed on black, mirrored, then its colours changed.
     """
-    image = pillow().fromarray(array)
-    return _look(image, view, image.size)
+    return _look(pillow().fromarray(array), view, 1)
 
 
 @functools.cache
@@ -104,22 +103,22 @@ def _reading(path: PathLike) -> Iterator[None]:
 
 def _decode(
     path: PathLike, choose: Choose, draft: bool
-) -> tuple["Picture", tuple[int, int], Sequence[View]]:
-    """The picture in RGB, the (width, height) that the file says, and the views."""
+) -> tuple["Picture", Sequence[View], int]:
+    """The picture in RGB, its views, and how many times smaller it was decoded."""
     opened = pillow().open
     with _reading(path):
         image = opened(path)
     with image:
-        nominal = image.size
-        views = tuple(choose(*nominal))
+        width, height = image.size
+        views = tuple(choose(width, height))
+        factor = _reduction(views) if draft else 1
         with _reading(path):
-            if draft:
-                factor = _reduction(views)
-                # Only JPEG has one; it never goes below the size asked for.
-                image.draft(
-                    None, (max(1, nominal[0] // factor), max(1, nominal[1] // factor))
-                )
-            return _to_rgb(image), nominal, views
+            if factor > 1:
+                size = max(1, width // factor), max(1, height // factor)
+                # Only JPEG knows how; it gives the factor that `size` came from.
+                if image.draft(None, size) is None:
+                    factor = 1
+            return _to_rgb(image), views, factor
 
 
 def _reduction(views: Sequence[View]) -> int:
@@ -148,19 +147,17 @@ def _to_rgb(image: "Picture") -> "Picture":
     return image.convert("RGB")
 
 
-def _look(image: "Picture", view: View, nominal: tuple[int, int]) -> np.ndarray:
-    """`image` may be smaller than `nominal`, for which the view was made."""
+def _look(image: "Picture", view: View, factor: int) -> np.ndarray:
+    """`image` is `factor` times smaller than the picture that the view is of."""
     region = view.region
-    if image.size == nominal and region != (0, 0, *nominal):
+    if factor == 1 and region != (0, 0, *image.size):
         image = image.crop(region)  # nothing beyond its edges may bleed into it
         region = (0, 0, *image.size)
-        nominal = image.size
     spans = [_span(view, region, axis) for axis in (0, 1)]
     (x0, x1, left, right), (y0, y1, top, bottom) = spans
     field = np.zeros((view.size[1], view.size[0], 3), np.uint8)
     if x1 > x0 and y1 > y0:  # the window may lie beside the picture altogether
-        scale = [image.size[axis] / nominal[axis] for axis in (0, 1)]
-        box = (left * scale[0], top * scale[1], right * scale[0], bottom * scale[1])
+        box = (left / factor, top / factor, right / factor, bottom / factor)
         resample = pillow().Resampling[view.filter.upper()]
         part = image.resize((x1 - x0, y1 - y0), resample, box)
         field[y0:y1, x0:x1] = np.asarray(part)

@@ -66,7 +66,7 @@ def _semicircle(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return np.maximum(np.sqrt(x * x + up * up) - 1, up)
 
 
-# Every shape lies in the circle of radius 1, to 2 %. The points of the star are by
+# Every shape lies in the circle of radius 1, to 7 %. The points of the star are by
 # hand, as cosines differ between machines in their last bit.
 _STAR = [
     (0.0, 1.0),
@@ -183,7 +183,8 @@ def _write_part(folder: Path, count: int, side: int, seed: int, part: int) -> No
 def draw(shape: str, side: int, seed: int, *stream: int) -> np.ndarray:
     """One picture of `shape`: uint8 [side, side, 3].
 
-    The shape's radius is 24 to 44 % of the side, and all of it is in the picture.
+    The shape's radius is 24 to 44 % of the side, and all of it is in the picture but
+    perhaps for the tip of a corner.
     `stream` names an independent picture of the same seed.
     """
     _check(side, seed)

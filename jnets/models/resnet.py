@@ -81,6 +81,11 @@ class Block(nn.Module):
 
 def subsample_and_pad(x: Array, stride: int, channels: int) -> Array:
     """Shortcut A: every stride-th position, then zeros as the channels that lack."""
+    if channels < x.shape[-1]:
+        raise InputError(
+            f"shortcut='A' would drop {x.shape[-1] - channels} of {x.shape[-1]} "
+            "channels; expected widths that never fall"
+        )
     x = x[:, ::stride, ::stride]
     return jnp.pad(x, ((0, 0), (0, 0), (0, 0), (0, channels - x.shape[-1])))
 
@@ -139,7 +144,8 @@ class ResNet(nn.Module):
     same; what changes is stated there. `remat` computes a block's activations again in
     the backward pass, with the same tree.
 
-    Errors: InputError for an unknown choice, or not one width for each stage.
+    Errors: InputError for an unknown choice, not one width for each stage, or widths
+    that fall with shortcut "A".
     """
 
     block: str = "bottleneck"
