@@ -39,6 +39,10 @@ __all__ = [
     "resolve_padding",
 ]
 
+# Up to so many groups are convolved one by one: for the kernel's gradient of two groups
+# as one convolution XLA on the CPU takes 7 to 40 times as long.
+APART = 8
+
 
 def _check_channels(x: Array, kernel: Array, bias: Array | None, groups: int) -> None:
     if kernel.ndim != x.ndim:
@@ -111,12 +115,27 @@ def conv(
         output_size(n, k, stride=s, padding=p, dilation=d)
     dtype = jnp.result_type(x, kernel)
     x, kernel = x.astype(dtype), kernel.astype(dtype)
+    return _add_bias(_conv(x, kernel, strides, pads, dilations, groups), bias)
+
+
+def _conv(x, kernel, strides, pads, dilations, groups: int) -> Array:
+    """The form of a convolution that is the fastest, of arguments in order."""
+    if 1 < groups <= APART:
+        pairs = zip(
+            jnp.split(x, groups, axis=-1),
+            jnp.split(kernel, groups, axis=-1),
+            strict=True,
+        )
+        parts = [_conv(*pair, strides, pads, dilations, 1) for pair in pairs]
+        return jnp.concatenate(parts, axis=-1)
+    axes = x.ndim - 2
+    window = kernel.shape[:axes]
     if groups == 1 and not any(map(sum, pads)):
-        if window == sizes:
-            return _add_bias(_whole(x, kernel), bias)
+        if window == x.shape[1:-1]:
+            return _whole(x, kernel)
         if math.prod(window) == 1:
-            return _add_bias(_pointwise(x, kernel, strides), bias)
-    y = lax.conv_general_dilated(
+            return _pointwise(x, kernel, strides)
+    return lax.conv_general_dilated(
         x,
         kernel,
         window_strides=strides,
@@ -125,7 +144,6 @@ def conv(
         dimension_numbers=_channels_last(axes),
         feature_group_count=groups,
     )
-    return _add_bias(y, bias)
 
 
 def _whole(x: Array, kernel: Array) -> Array:
