@@ -120,11 +120,65 @@ def principles() -> str:
     return "\n".join([head, *lines]) if lines else "Not measured yet."
 
 
+def compiling() -> str:
+    """Seconds of compiling a training step and what it then takes, a row per model."""
+    lines = []
+    for row in _rows("compile"):
+        cells = [f"{row['model']}, {row['batch']} x {row['size']}, {row['jax']}"]
+        for seconds in row["seconds"].values():
+            middle = {k: f"{s[len(s) // 2]:.1f}" for k, s in seconds.items()}
+            total = seconds["all"]
+            cells.append(
+                f"{middle['all']} ({total[0]:.1f} to {total[-1]:.1f}): "
+                f"{middle['trace']}, {middle['lower']}, {middle['xla']}"
+            )
+        cells += [f"{row['ratios'][k]:.2f}" for k in ("all", "cpu")]
+        ms = [f"{s[len(s) // 2]:,.0f}" for s in row["ms_per_step"].values()]
+        cells += [", ".join(ms), f"{max(row['differences'].values()):.0e}"]
+        lines.append(f"| {' | '.join(cells)} |")
+    head = "| model, batch x pixels, jax | flat: trace, lower, XLA | stacked "
+    head += "| ratio | of CPU time | ms a step | difference |\n" + "|---" * 7 + "|"
+    return "\n".join([head, *lines]) if lines else "Not measured yet."
+
+
+def loader() -> str:
+    """Pictures read per second: a table per machine and kind of pictures."""
+    settings: dict[str, dict[int, dict[str, dict]]] = {}
+    for row in _rows("loader"):
+        torch = f", torch {row['torch']}" if "torch" in row else ""
+        setting = (
+            f"{row['device']}, {row['cores']} cores, jax {row['jax']}{torch}; "
+            f"{row['pictures']:,} JPEGs of {row['pixels']}, {row['kib']} KiB each, to "
+            f"{row['size']} pixels in batches of {row['batch']}:"
+        )
+        programs = settings.setdefault(setting, {}).setdefault(row["workers"], {})
+        programs[row["program"]] = row["images_per_second"]
+    head = "| workers | jnets, images/s | Pillow | ratio | torchvision | ratio |"
+    head += "\n" + "|---" * 6 + "|"
+    tables = []
+    for setting, by_workers in settings.items():
+        lines = []
+        for workers, rates in by_workers.items():
+            ours = rates["jnets"]
+            cells = [str(workers or "threads"), _rate(ours)]
+            for peer in ("Pillow", "torchvision"):
+                theirs = rates.get(peer)
+                cells.append(_rate(theirs) if theirs else "")
+                cells.append(
+                    f"{ours['median'] / theirs['median']:.2f}" if theirs else ""
+                )
+            lines.append(f"| {' | '.join(cells)} |")
+        tables.append("\n".join([f"{setting}\n\n{head}", *lines]))
+    return "\n\n".join(tables) or "Not measured yet."
+
+
 TABLES = {
     "surname": surname,
     "updates_per_call": updates_per_call,
     "models": models,
     "principles": principles,
+    "loader": loader,
+    "compile": compiling,
 }
 
 

@@ -1,12 +1,12 @@
 """Residual nets on small pictures: CIFAR, or shapes in its format.
 
-python -m experiments.cifar                              generated shapes, 32x32
-python -m experiments.cifar --data-dir DIR               CIFAR-10 or 100 in DIR
-python -m experiments.cifar --data-dir DIR --model cifar_resnet110 --recipe \
-resnet_cifar_110
+    python -m experiments.cifar                       generated shapes, 32x32
+    python -m experiments.cifar --data-dir DIR        CIFAR-10 or 100 in DIR
+    ... --data-dir DIR --model cifar_resnet110 --recipe resnet_cifar_110
 
-DIR holds the python or the binary batches, or is a .npz file or the .tar.gz itself.
-All pictures live on the device; crops and mirror images are made there.
+(... is the same command.) DIR holds the python or the binary batches, or is a .npz
+file or the .tar.gz itself. All pictures live on the device; crops and mirror images
+are made there.
 """
 
 import dataclasses
@@ -32,13 +32,11 @@ class Config:
     model: str = "cifar_resnet20"
     """A name that `jnets list` prints, of a net that takes colour pictures."""
     recipe: str = "small"
-    """How it is trained: a row of jnets.training.recipes.RECIPES; the paper's is
-    resnet_cifar."""
+    """A row of jnets.training.recipes.RECIPES; the paper's is resnet_cifar."""
     data_dir: Path | None = None
     """CIFAR's batches or .npz file; without it, shapes that are generated."""
     epochs: int | None = None
-    """Passes over the training set; unless given, 8 of the shapes, which are many, and
-    the recipe's of CIFAR. The recipe is stretched to fit."""
+    """Passes over the training set; of shapes 8, else the recipe's. It is stretched."""
     batch_size: int | None = None
     """Pictures per update; the recipe's unless given. The rate is in proportion."""
     learning_rate: float | None = None
@@ -61,7 +59,7 @@ def run(config: Config, session: harness.Session) -> harness.Result:
     recipe = classify.chosen(config)
     train, test = inputs.small_pictures(config.data_dir)
     side = train.inputs[0].shape[1]
-    spec = PictureSpec(side, side, "cifar")
+    spec = PictureSpec(side, side, classify.pixels_of(config, "cifar"))
     fields = classify.model_fields(config, recipe, len(train.classes))
     descent = minibatch(recipe.batch)
     updates = descent.updates(train.size)

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jnets.data.picture_spec import PictureSpec
 from jnets.data.stream import Stream
 from jnets.errors import InputError
 from jnets.inspect import summarize
@@ -18,11 +19,13 @@ from jnets.models import create, entry, list_models
 from jnets.ops.colour import PIXELS, normalise, pca_noise
 from jnets.ops.losses import Outputs, smoothed_cross_entropy, with_auxiliary
 from jnets.pretrained import adopt, read_variables
+from jnets.runs import Run
 from jnets.training import TrainState, averages, create_state, make_step
 from jnets.training.descent import Descent
 from jnets.training.freeze import Frozen, freeze, frozen_before
 from jnets.training.optimizers import make_optimizer
 from jnets.training.recipes import Recipe, find_recipe
+from jnets.training.schedules import check_rate
 from jnets.training.statistics import exact_statistics
 from jnets.training.step import Augment, Step
 from jnets.typing import Array, PRNGKey, PyTree
@@ -45,16 +48,49 @@ def chosen(config: Any) -> Recipe:
         "rate": config.learning_rate,
         "compute": config.compute,
     }
+    check_model(config.model)
     recipe = find_recipe(config.recipe)
     for field in ("batch_size", "epochs", "chunks"):
         value = getattr(config, field)
         if value is not None and value < 1:
             raise InputError(f"{field}={value} is not usable; expected at least 1")
+    if config.learning_rate is not None:
+        check_rate(config.learning_rate, "learning_rate")
     if config.compute not in (None, "float32", "bfloat16"):
         raise InputError(
             f"compute={config.compute!r} is unknown; expected float32 or bfloat16"
         )
-    return recipe._replace(**{k: v for k, v in given.items() if v is not None})
+    recipe = recipe._replace(**{k: v for k, v in given.items() if v is not None})
+    if recipe.batch % config.chunks:
+        raise InputError(
+            f"chunks={config.chunks} does not divide the batch of {recipe.batch}; "
+            f"expected equal parts"
+        )
+    return recipe
+
+
+def check_model(name: str) -> None:
+    """Raise an InputError unless a model of this name takes colour pictures."""
+
+    def takes_colour(name: str) -> bool:
+        shape, _ = entry(name).inputs[0]
+        return len(shape) == 3 and shape[-1] == 3
+
+    if not takes_colour(name):
+        raise InputError(
+            f"model={name!r} does not take colour pictures; expected one of "
+            f"{', '.join(filter(takes_colour, list_models()))}"
+        )
+
+
+def pixels_of(config: Any, usual: str | None = None) -> str:
+    """How colours become the model's input: as its weights want them, else as `usual`
+    says, else as the published weights of the model want them."""
+    if config.weights is not None and config.weights.is_dir():
+        spec = Run.open(config.weights).description.spec
+        if isinstance(spec, PictureSpec):
+            return spec.pixels
+    return usual or entry(config.model).pixels
 
 
 def epochs_of(recipe: Recipe, given: int | None, updates: int) -> int:
@@ -74,14 +110,7 @@ def usual_side(model: str, data_dir: Path | None) -> int:
 
 def model_fields(config: Any, recipe: Recipe, classes: int) -> dict[str, Any]:
     """The fields of the model of a configuration, as data."""
-    shape, _ = entry(config.model).inputs[0]
     known = entry(config.model).module.__dataclass_fields__
-    if len(shape) != 3 or shape[-1] != 3:
-        takers = [n for n in list_models() if entry(n).inputs[0][0][-1:] == (3,)]
-        raise InputError(
-            f"model={config.model!r} does not take colour pictures; expected one of "
-            f"{', '.join(takers)}"
-        )
     fields: dict[str, Any] = {"classes": classes}
     if recipe.compute != "float32":
         fields["policy"] = ["float32", recipe.compute, "float32"]
@@ -106,6 +135,9 @@ def prepare(
     is `updates` updates; `crop` is done on the device, before `pixels`."""
     model = create(config.model, **fields)
     example = jnp.zeros((1, side, side, 3))
+    check_size(config.model, model, example)
+    # Before a state is made, which is slow.
+    before = config.weights and read_variables(config.model, config.weights)
     # Of the schedule's own units, as many updates as make its length `updates`.
     clock = recipe._replace(unit="epochs")
     optimizer = make_optimizer(clock, updates / recipe.length).transformation
@@ -117,8 +149,8 @@ def prepare(
     state = create_state(
         model, (example,), optimizer, seed=config.seed, ema=recipe.ema > 0
     )
-    if config.weights is not None:
-        state = begun_from(config.weights, config.model, state)
+    if before is not None:
+        state = begun_from(before, state)
     step = make_step(
         trained,
         loss_of(recipe),
@@ -138,18 +170,26 @@ def prepare(
     return Task(model, state, step, predict, normalised)
 
 
-def stages_of(model: nn.Module, example: Array) -> tuple[str, ...]:
-    """The names of a model's top-level modules, in the order in which they are called.
+def check_size(name: str, model: nn.Module, example: Array) -> None:
+    """Raise an InputError if pictures of the example's size are too small."""
+    try:
+        jax.eval_shape(model.init, jax.random.key(0), example)
+    except InputError as error:
+        side = example.shape[1]
+        raise InputError(
+            f"model={name!r} cannot take pictures of {side}x{side}: {error}"
+        ) from None
 
-    A batch norm belongs to the stage of its convolution.
-    """
+
+def stages_of(model: nn.Module, example: Array) -> tuple[str, ...]:
+    """The names of a model's top-level modules, in the order of their calls."""
     names = [layer.name.split("/")[0] for layer in summarize(model, example).layers]
     return tuple(dict.fromkeys(names))
 
 
-def begun_from(path: Path, name: str, state: TrainState) -> TrainState:
+def begun_from(trained: PyTree, state: TrainState) -> TrainState:
     """The state with trained variables in it; a classifier of other classes is new."""
-    variables = adopt(state.variables, read_variables(name, path))
+    variables = adopt(state.variables, trained)
     state = state.replace(**variables)
     if state.ema is not None:
         state = state.replace(ema=jax.tree.map(jnp.copy, variables))
@@ -185,16 +225,14 @@ def augment_of(
 def with_exact_statistics(task: Task, state: TrainState, stream: Stream) -> TrainState:
     """The state with the batch statistics of one more epoch of training pictures."""
 
-    def whole_batches() -> Iterator[tuple[Array]]:
+    def readable() -> Iterator[tuple[Array]]:
         batches = stream.batches(int(state.step))
         with closing(batches):
             for images, _, weights in islice(batches, stream.per_epoch):
-                if weights.all():
-                    yield (task.normalise(images),)
+                if weights.any():
+                    yield (task.normalise(images[weights > 0]),)
 
-    if not state.batch_stats:
-        raise InputError("exact_statistics=True; this model has no batch norm")
-    exact = exact_statistics(task.model, state.averaged, whole_batches())
+    exact = exact_statistics(task.model, state.averaged, readable())
     stats = exact["batch_stats"]
     if state.ema is None:
         return state.replace(batch_stats=stats)

@@ -1,15 +1,18 @@
 """Any of the lecture's convolutional nets, by any recipe, on a folder of pictures.
 
-python -m experiments.imagenet                                 generated shapes
-python -m experiments.imagenet --data-dir DIR                  class folders in DIR, or
-                                                               in DIR/train and DIR/val
-python -m experiments.imagenet --data-dir DIR --model vgg16 --recipe vgg
-python -m experiments.imagenet --data-dir DIR --weights resnet18.pth --freeze-until fc
-python -m experiments.imagenet --data-dir DIR --model googlenet_paper --updates 20
+    python -m experiments.imagenet                     shapes, generated in data/shapes
+    python -m experiments.imagenet --data-dir DIR      class folders in DIR, or in
+                                                       DIR/train and DIR/val
+    ... --data-dir DIR --model vgg16 --recipe vgg      a paper's net by its recipe
+    ... --data-dir DIR --weights resnet18.pth --freeze-until fc
+    ... --data-dir DIR --model googlenet_paper --updates 20
+
+(... is the same command.) A recipe's times are stretched to the epochs that are asked
+for; --updates cuts a run short and stretches nothing. Pictures that cannot be read are
+left out, counted and named, unless --strict.
 """
 
 import dataclasses
-import itertools
 import sys
 from pathlib import Path
 
@@ -18,14 +21,17 @@ import numpy as np
 from experiments import classify, harness, inputs, measured
 from jnets.data.augmentation import augmentation
 from jnets.data.crops import Evaluation
-from jnets.data.image_folder import Folder
+from jnets.data.image_folder import Examples, Folder
 from jnets.data.picture_spec import PictureSpec
 from jnets.data.stream import OrderedPass, Stream
+from jnets.errors import InputError
+from jnets.runs import Run
 from jnets.training import TrainState
 from jnets.training.fit import Plan
 from jnets.training.recipes import Recipe
 
 PARTS = 4  # rows of a run that `updates` cuts short
+NAMED = 20  # unreadable pictures
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,13 +43,11 @@ class Config:
     recipe: str = "small"
     """How it is trained: a row of jnets.training.recipes.RECIPES."""
     data_dir: Path | None = None
-    """Folder of class folders, or of train and val with class folders in each; without
-    it, a folder of shapes that is generated once in data/shapes."""
+    """Class folders, in it or in its train and val; without it, generated shapes."""
     val_fraction: float = 0.1
     """Share of each class that is held out where there is no val folder."""
     image_size: int | None = None
-    """Side of the square that the net sees, in pixels; unless given, 64 for the shapes
-    and what the model was made for else."""
+    """Side of the square that the net sees; the model's own, of shapes 64 at most."""
     epochs: int | None = None
     """Passes over the training set; the recipe's unless given, stretched to fit."""
     batch_size: int | None = None
@@ -74,10 +78,10 @@ class Config:
 
 def run(config: Config, session: harness.Session) -> harness.Result:
     recipe = classify.chosen(config)
-    harness.at_least(0, config, "workers")
+    check(config)
     folder = inputs.pictures(config.data_dir, config.val_fraction, config.seed)
     side = config.image_size or classify.usual_side(config.model, config.data_dir)
-    spec = PictureSpec(side, round(side * 256 / 224), "torchvision")
+    spec = PictureSpec(side, round(side * 256 / 224), classify.pixels_of(config))
     fields = classify.model_fields(config, recipe, len(folder.classes))
     stream, validation = readers(config, folder, recipe, spec)
     epochs = classify.epochs_of(recipe, config.epochs, stream.per_epoch)
@@ -89,27 +93,53 @@ def run(config: Config, session: harness.Session) -> harness.Result:
         updates=stream.per_epoch * epochs,
         pixels=spec.pixels,
     )
+    plan = planned(config, task, stream, epochs)
     run = session.start(
         model=config.model, fields=fields, classes=folder.classes, spec=spec
     )
 
-    def measure(state: TrainState) -> tuple[np.ndarray, np.ndarray]:
-        return measured.outputs(task, state, validation)
+    def evaluate(state: TrainState) -> measured.Figures:
+        found = measured.outputs(task, state, validation)
+        run.note_unreadable(stream.failures | validation.failures)
+        return measured.figures(found.logits, found.labels)
 
-    state = session.train(
-        run,
-        task.state,
-        task.step,
-        stream,
-        planned(config, task, stream, epochs),
-        lambda state: measured.figures(*measure(state)),
-    )
-    failures = stream.failures | validation.failures
-    logits, labels = measure(state)
-    report(failures)
-    measured.draw(run, logits, labels, lambda wrong: pictures_at(validation, wrong))
-    found = measured.figures(logits, labels)
-    return {**found, **measured.cost(run.rows()), "skipped": len(failures)}
+    try:
+        state = session.train(run, task.state, task.step, stream, plan, evaluate)
+    finally:
+        run.note_unreadable(stream.failures)
+    return shown(run, measured.outputs(task, state, validation), folder.val)
+
+
+def shown(run: Run, found: measured.Outputs, val: Examples) -> harness.Result:
+    """What is left of a run: its plots, its figures, the pictures that it left out."""
+    skipped = run.note_unreadable({})
+    report(skipped)
+
+    def pictures(wrong: np.ndarray) -> list[np.ndarray]:
+        spec = run.description.spec
+        assert isinstance(spec, PictureSpec)
+        return [spec.load(path) for path in val.take(found.places[wrong]).paths]
+
+    measured.draw(run, found.logits, found.labels, pictures, held_out="validation")
+    figures = measured.figures(found.logits, found.labels)
+    return {**figures, **measured.cost(run.rows()), "skipped": len(skipped)}
+
+
+def check(config: Config) -> None:
+    """Raise an InputError for flags that no data could make usable."""
+    harness.at_least(0, config, "workers")
+    given = [n for n in ("image_size", "updates") if getattr(config, n) is not None]
+    harness.at_least(1, config, *given)
+    if not 0 < config.val_fraction < 1:
+        raise InputError(
+            f"val_fraction={config.val_fraction} is not usable; expected above 0 and "
+            f"below 1"
+        )
+    if config.exact_statistics and config.freeze_until is not None:
+        raise InputError(
+            f"exact_statistics=True cannot go with freeze_until="
+            f"{config.freeze_until!r}, which keeps statistics as they are"
+        )
 
 
 def readers(
@@ -139,30 +169,26 @@ def planned(config: Config, task: classify.Task, stream: Stream, epochs: int) ->
     def exactly(state: TrainState) -> TrainState:
         return classify.with_exact_statistics(task, state, stream)
 
+    if config.exact_statistics and not task.state.batch_stats:
+        raise InputError(
+            f"exact_statistics=True is of no use: {config.model} has no batch norm"
+        )
     finish = exactly if config.exact_statistics else None
     if config.updates is None:
         return Plan(None, stream.per_epoch, epochs, finish=finish)
-    harness.at_least(1, config, "updates")
     each = -(-config.updates // PARTS)
     return Plan(None, each, PARTS, evaluate_every=PARTS, finish=finish)
 
 
 def report(failures: dict[str, str]) -> None:
     """Name the pictures that were left out, on standard error."""
-    if failures:
-        print(f"{len(failures)} unreadable pictures left out:", file=sys.stderr)
-    for path, reason in sorted(failures.items()):
-        print(f"  {path} ({reason})", file=sys.stderr)
-
-
-def pictures_at(validation: OrderedPass, wanted: np.ndarray) -> list[np.ndarray]:
-    """Some of the pictures that could be read, by their place among those."""
-    seen = itertools.chain.from_iterable(
-        images[weights > 0, 0] for images, _, weights in validation.batches()
-    )
-    last = max(wanted, default=-1)
-    found = dict(zip(range(last + 1), seen, strict=False))
-    return [found[place] for place in wanted]
+    for path, reason in sorted(failures.items())[:NAMED]:
+        print(f"left out: {path} ({reason})", file=sys.stderr)
+    if len(failures) > NAMED:
+        print(
+            f"left out: {len(failures) - NAMED} more, see unreadable.json of the run",
+            file=sys.stderr,
+        )
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import resource
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,25 +12,41 @@ import optax
 from experiments import plots
 from experiments.classify import Task
 from jnets.data.stream import OrderedPass
+from jnets.errors import InputError
 from jnets.ops.metrics import top_k_correct
 from jnets.runs import Run
 from jnets.training import TrainState, evaluate
 
 Figures = dict[str, float]
 
+
+class Outputs(NamedTuple):
+    """Logits [N, classes] and labels [N] of pictures, and where in their list [N]."""
+
+    logits: np.ndarray
+    labels: np.ndarray
+    places: np.ndarray
+
+
 MOST_CLASSES = 50  # that a confusion matrix can show
 
 
-def outputs(
-    task: Task, state: TrainState, validation: OrderedPass
-) -> tuple[np.ndarray, np.ndarray]:
-    """Logits [N, classes] and labels [N] of the pictures that could be read."""
-    parts = []
+def outputs(task: Task, state: TrainState, validation: OrderedPass) -> Outputs:
+    """Of the pictures that could be read. Errors: InputError if none could."""
+    parts, start = [], 0
     for images, labels, weights in validation.batches():
-        logits = task.predict(state.averaged, images[:, 0])
-        parts.append((np.asarray(logits)[weights > 0], labels[weights > 0]))
-    logits, labels = zip(*parts, strict=True)
-    return np.concatenate(logits), np.concatenate(labels)
+        logits = np.asarray(task.predict(state.averaged, images[:, 0]))
+        good = np.flatnonzero(weights)
+        parts.append((logits[good], labels[good], start + good))
+        start += len(weights)
+    found = Outputs(*map(np.concatenate, zip(*parts, strict=True)))
+    if not len(found.labels):
+        path, reason = next(iter(validation.failures.items()))
+        raise InputError(
+            f"none of the validation pictures can be read; {path} is the first "
+            f"({reason})"
+        )
+    return found
 
 
 def figures(logits: np.ndarray, labels: np.ndarray) -> Figures:
@@ -57,16 +74,23 @@ def draw(
     logits: np.ndarray,
     labels: np.ndarray,
     pictures: Callable[[np.ndarray], Sequence[np.ndarray]],
+    *,
+    held_out: str = "test",
 ) -> None:
     """Curves, confusion matrix, and the mistakes that the model was surest of;
-    `pictures` gives those at some places of the test set."""
+    `pictures` gives those of some of the logits. `held_out` is what they are called.
+    """
     name, classes = run.description.model, run.description.classes
-    plots.curves(run.rows(), run.plots / "curves.png", title=name)
+    path = run.plots / "curves.png"
+    plots.curves(run.rows(), path, title=name, held_out=held_out)
     counts = np.zeros((len(classes),) * 2, np.int64)
     np.add.at(counts, (labels, logits.argmax(-1)), 1)
     if len(classes) <= MOST_CLASSES:
         plots.confusion(
-            counts, classes, run.plots / "confusion.png", title=f"{name}: test set"
+            counts,
+            classes,
+            run.plots / "confusion.png",
+            title=f"{name}: {held_out} set",
         )
     wrong = worst(logits, labels)
     if len(wrong):

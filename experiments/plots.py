@@ -10,7 +10,7 @@ matplotlib.use("Agg")  # files only: no window, no display needed
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogFormatter, MaxNLocator
 
 BLUE, ORANGE, GREY = "#20639b", "#e07b39", "#8a8a8a"
 
@@ -27,12 +27,14 @@ def _clean(axes: Axes, x: str, y: str) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def curves(rows: Sequence[dict], path: Path, *, title: str) -> None:
-    """Loss and error rate over epochs, training beside test."""
+def curves(
+    rows: Sequence[dict], path: Path, *, title: str, held_out: str = "test"
+) -> None:
+    """Loss and error rate over epochs, training beside what is held out."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.8))
     left.set_title(title, loc="left")
     tested = [row for row in rows if "test_loss" in row]
-    pairs = ((rows, "", "training", BLUE), (tested, "test_", "test", ORANGE))
+    pairs = ((rows, "", "training", BLUE), (tested, "test_", held_out, ORANGE))
     for part, prefix, label, colour in pairs:
         epochs = [row["epoch"] for row in part]
         losses = [row[f"{prefix}loss"] for row in part]
@@ -47,6 +49,9 @@ def curves(rows: Sequence[dict], path: Path, *, title: str) -> None:
         axes.set_yscale("log" if values == "loss" else "linear")
         axes.set_ylim(bottom=None if values == "loss" else 0)
         axes.legend(frameon=False)
+    # 2, not 2 x 10^0, also between the powers of ten where a loss falls little.
+    left.yaxis.set_major_formatter(LogFormatter())
+    left.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(1.5, 0.5)))
     _save(figure, path)
 
 

@@ -15,7 +15,7 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 import jnets
@@ -23,7 +23,7 @@ from jnets import doctor
 from jnets.data import image_folder
 from jnets.data.crops import Evaluation
 from jnets.errors import InputError
-from jnets.evaluation import CROPS, Ensemble, evaluate
+from jnets.evaluation import CROPS, Ensemble, Score, evaluate
 from jnets.inspect import printed_table, summarize, to_table
 from jnets.models import MODELS, create, entry, example_inputs, parameter_count
 from jnets.models.lenet import LeNet, LeNet1998
@@ -39,7 +39,10 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one command; a user's mistake is one line on standard error, status 2."""
+    """Run one command; a user's mistake is one line on standard error, status 2.
+
+    Status 130 when interrupted.
+    """
     # A table keeps its shape when piped: 80 columns unless a terminal is wider.
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 80)
     try:
@@ -48,6 +51,9 @@ def main(argv: list[str] | None = None) -> int:
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
     except BrokenPipeError:  # the reader, `head` for instance, has seen enough
         sys.stderr.close()
     return 0
@@ -59,14 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=jnets.__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-
-    for add in (
-        _add_list,
-        _add_summary,
-        _add_predict,
-        _add_evaluate,
-        _add_doctor,
-    ):
+    for add in (_add_list, _add_summary, _add_predict, _add_evaluate, _add_doctor):
         add(commands)
     return parser
 
@@ -96,7 +95,7 @@ def _add_predict(commands) -> None:
         "inputs",
         metavar="FILE",
         nargs="+",
-        help="an image of a digit, or a name for a classifier of names",
+        help="a picture, an image of a digit, or a name: what the run was trained on",
     )
     command.add_argument("--top", type=int, default=3, help="classes to print (3)")
     command.set_defaults(run=_predict)
@@ -113,7 +112,8 @@ def _add_evaluate(commands) -> None:
         nargs="+",
         type=Path,
         required=True,
-        help="torchvision's .pth or .safetensors, or a run; several are an ensemble",
+        help="torchvision's or timm's .pth or .safetensors, or a run; several are an "
+        "ensemble",
     )
     command.add_argument(
         "--data",
@@ -123,9 +123,11 @@ def _add_evaluate(commands) -> None:
         help="folder with val/ in it, or of class folders",
     )
     _add_views(command)
-    command.add_argument("--batch", type=int, default=16, help="pictures at once (16)")
     command.add_argument(
-        "--workers", type=int, default=0, help="processes (0: threads)"
+        "--batch", type=_count, help="pictures at once (as many as make 64 crops)"
+    )
+    command.add_argument(
+        "--workers", type=int, default=0, help="processes that read (0: threads)"
     )
     command.add_argument(
         "--strict", action="store_true", help="stop at an unreadable picture"
@@ -139,21 +141,31 @@ def _add_views(command) -> None:
         "--crops",
         choices=CROPS,
         default="1",
-        help="centre; corners and centre, mirrored; GoogLeNet's; whole pictures (1)",
+        help="1: centre; 10: corners and centre, mirrored; 144: GoogLeNet's; dense: "
+        "whole pictures, one by one, every new shape compiled (1)",
     )
     command.add_argument(
-        "--size", type=int, help="side of a crop (what the model was made for)"
+        "--size", type=_count, help="side of a crop (the run's, or the model's usual)"
     )
     command.add_argument(
         "--shorter",
         metavar="PIXELS",
-        type=int,
+        type=_count,
         nargs="+",
-        help="shorter side before cropping, several are averaged (size * 256 / 224)",
+        help="shorter side before cropping, several are averaged (the run's, "
+        "or size * 256 / 224)",
     )
     command.add_argument(
-        "--pixels", choices=PIXELS, help="colours of the weights (the model's usual)"
+        "--pixels",
+        choices=PIXELS,
+        help="colours of the weights (the run's, or the usual)",
     )
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return int(text)
 
 
 def _add_doctor(commands) -> None:
@@ -190,7 +202,8 @@ def _predict(arguments: argparse.Namespace, console: Console) -> None:
     apply = jax.jit(loaded.model.apply)
     # All inputs are read before anything is printed: a bad one leaves no half table.
     rows = [(text, probabilities(loaded, apply, text)) for text in arguments.inputs]
-    table = Table("input", "class", "likeliest classes")
+    titles = ("input", "class", "likeliest classes")
+    table = Table(*(Column(title, overflow="fold") for title in titles))
     for text, ranked in rows:
         shown = "  ".join(f"{name} {p:.3f}" for name, p in ranked[: arguments.top])
         table.add_row(*map(Text, (text, ranked[0][0], shown)))  # no markup in names
@@ -199,39 +212,63 @@ def _predict(arguments: argparse.Namespace, console: Console) -> None:
 
 def _evaluate(arguments: argparse.Namespace, console: Console) -> None:
     a = arguments
-    if (entry(a.model).inputs[0][0])[-1:] != (3,):
-        raise InputError(f"model {a.model!r} does not take colour pictures")
-    side = a.size or entry(a.model).inputs[0][0][0]
-    crops = CROPS[a.crops]
-    scales = a.shorter or [round(side * 256 / 224)]
-    evaluations = [Evaluation(crops, side, shorter) for shorter in scales]
     examples = image_folder.read_for_evaluation(a.data)
     ensemble = Ensemble(a.model, a.weights, dense=a.crops == "dense", pixels=a.pixels)
+    evaluations = _evaluations(a, ensemble)
     with _picture_bar() as progress:
         score = evaluate(
             ensemble,
             examples,
             evaluations,
-            batch=a.batch,
+            batch=_batch(evaluations[0]) if a.batch is None else a.batch,
             workers=a.workers,
             strict=a.strict,
             progress=progress,
         )
     for path, reason in sorted(score.failures.items()):
         print(f"left out: {path} ({reason})", file=sys.stderr)
-    table = Table("model", "crops", "scales", "pictures", "top-1", "top-5", "left out")
-    top5 = "" if score.top5 is None else f"{100 * score.top5:.2f} %"
-    shown = " ".join(map(str, scales))
+    console.print(_score_table(a, [each.shorter for each in evaluations], score))
+
+
+def _score_table(a: argparse.Namespace, scales: list[int], score: Score) -> Table:
+    count, figures = len(a.weights), ("pictures", "top-1", "top-5", "left out")
+    table = Table(
+        *("crops", "scales"),
+        *(Column(title, justify="right") for title in figures),
+        title=a.model if count == 1 else f"{count} x {a.model}",
+        title_style="",
+        title_justify="left",
+    )
     table.add_row(
-        a.model,
         a.crops,
-        shown if crops != "googlenet" else "its own",
+        "its own" if a.crops == "144" else " ".join(map(str, scales)),
         f"{score.pictures:,}",
         f"{100 * score.top1:.2f} %",
-        top5,
-        str(len(score.failures)),
+        "" if score.top5 is None else f"{100 * score.top5:.2f} %",
+        f"{len(score.failures):,}",
     )
-    console.print(table)
+    return table
+
+
+def _batch(evaluation: Evaluation) -> int:
+    """As many pictures as make 64 views."""
+    square = evaluation.shorter
+    return max(1, 64 // len(tuple(evaluation.views(square, square))))
+
+
+def _evaluations(a: argparse.Namespace, ensemble: Ensemble) -> list[Evaluation]:
+    """As the arguments say; where they do not, as the pictures of a run were seen."""
+    if a.crops == "144" and a.shorter:
+        raise InputError("--shorter has no meaning for 144 crops, of scales of its own")
+    if a.crops == "dense" and a.size is not None:
+        raise InputError("--size has no meaning for whole pictures; give --shorter")
+    side, shorter = entry(a.model).inputs[0][0][0], None
+    if ensemble.spec is not None:
+        side, shorter = ensemble.spec.size, ensemble.spec.shorter
+    if a.size is not None:
+        side, shorter = a.size, None
+    scales = a.shorter or [shorter or round(side * 256 / 224)]
+    return [Evaluation(CROPS[a.crops], side, each) for each in scales]
 
 
 @contextmanager

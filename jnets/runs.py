@@ -2,6 +2,7 @@
 
 config.json      what was run: experiment, configuration, model, input, classes
 metrics.jsonl    one row of figures per epoch
+unreadable.json  pictures that were left out, if any: {path: reason}
 checkpoints/     see `jnets.training.Checkpoints`
 plots/           pictures
 """
@@ -95,7 +96,7 @@ class Description:
             raw["experiment"],
             raw["config"],
             raw["model"]["name"],
-            raw["model"]["fields"],
+            dict(raw["model"]["fields"]),
             tuple(raw["classes"]),
             _spec(raw["input"]),
         )
@@ -104,7 +105,12 @@ class Description:
 def _spec(raw: Any) -> Spec:
     if raw == "name":
         return None
-    return (PictureSpec if "pixels" in raw else ImageSpec).from_json(raw)
+    spec = (PictureSpec if "pixels" in raw else ImageSpec).from_json(raw)
+    if isinstance(spec, PictureSpec) and spec.pixels not in PIXELS:
+        raise InputError(
+            f"pixels: {spec.pixels!r}; expected one of {', '.join(PIXELS)}"
+        )
+    return spec
 
 
 class Run:
@@ -146,7 +152,9 @@ class Run:
                 f"run directory {directory} has no config.json; expected a directory "
                 f"that an experiment wrote"
             ) from None
-        except (KeyError, TypeError, UnicodeDecodeError, json.JSONDecodeError):
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from None
+        except (KeyError, TypeError, ValueError):  # UnicodeDecodeError, JSONDecodeError
             raise InputError(
                 f"{path} is not the description of a run; expected the file that an "
                 f"experiment wrote"
@@ -175,6 +183,18 @@ class Run:
         lines = self._metrics.read_text(encoding="utf-8").splitlines(keepends=True)
         return [json.loads(line) for line in lines if line.endswith("\n")]
 
+    def note_unreadable(self, found: dict[str, str]) -> dict[str, str]:
+        """Add to the pictures that were left out, {path: reason}; all of them so far.
+
+        A run that is gone on with does not meet again those that it has passed.
+        """
+        path = self.directory / "unreadable.json"
+        known = json.loads(path.read_text("utf-8")) if path.exists() else {}
+        every = known | found
+        if every != known:
+            _write_whole(path, json.dumps(every, indent=1))
+        return every
+
     def rewind(self, step: int) -> None:
         """Forget the rows after `step`, which will be run again."""
         kept = [row for row in self.rows() if row["step"] <= step]
@@ -191,7 +211,10 @@ def load(run_dir: str | os.PathLike[str]) -> Loaded:
     """
     run = Run.open(Path(run_dir))
     described = run.description
-    model = create(described.model, **described.fields)
+    try:
+        model = create(described.model, **described.fields)
+    except InputError as error:
+        raise InputError(f"{run.directory / 'config.json'}: {error}") from None
     key, inputs = jax.random.key(0), example_inputs(described.model)
     if described.spec is not None:
         side, channels = described.spec.size, inputs[0].shape[-1]
@@ -213,7 +236,9 @@ def probabilities(
     """(class, probability) of one input, the likeliest first."""
     logits = np.asarray(apply(loaded.variables, *loaded.encode(text)))[0]
     p = np.asarray(jax.nn.softmax(logits))
-    return [(loaded.encode.classes[i], float(p[i])) for i in np.argsort(-p)]
+    return [
+        (loaded.encode.classes[i], float(p[i])) for i in np.argsort(-p, kind="stable")
+    ]
 
 
 def _to_line(row: dict[str, float]) -> str:

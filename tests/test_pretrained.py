@@ -5,15 +5,20 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jnets.data.picture_spec import PictureSpec
 from jnets.errors import InputError
 from jnets.interop import torchvision, weights
 from jnets.models import create
-from jnets.pretrained import adopt, read_variables
+from jnets.pretrained import adopt, read, read_variables
+from tests.fixtures import tiny
 
 
-def variables_of(name, seed, **fields):
-    model = create(name, **fields)
-    return model.init(jax.random.key(seed), jnp.zeros((1, 32, 32, 3)))
+def variables_of(name, seed, side=32, **fields):
+    """Of the right shapes, without a minute of compiling what would start them."""
+    model, x = create(name, **fields), jnp.zeros((1, side, side, 3))
+    like = jax.eval_shape(model.init, jax.random.key(0), x)
+    rng = np.random.default_rng(seed)
+    return jax.tree.map(lambda leaf: rng.random(leaf.shape, np.float32), like)
 
 
 @pytest.fixture(scope="module")
@@ -35,13 +40,44 @@ def same(a, b):
 
 def test_from_a_file(trained, file):
     assert same(read_variables("resnet18", file), dict(trained))
+    assert read("resnet18", file).description is None
 
 
 def test_a_file_of_another_model(file):
     with pytest.raises(
-        InputError, match=r"^state_dict fits resnet34 in 102 of 182 tensors[^\n]+"
-    ):
+        InputError, match=r"state_dict fits resnet34 in 102 of 182 tensors[^\n]+"
+    ) as caught:
         read_variables("resnet34", file)
+    assert str(caught.value).startswith(f"weights={file}: ")
+
+
+def test_no_such_file(tmp_path):
+    with pytest.raises(InputError, match="weights=.*none is neither a file nor"):
+        read_variables("resnet18", tmp_path / "none")
+
+
+def test_a_model_that_no_file_has(file):
+    """Nothing is read."""
+    with pytest.raises(InputError) as caught:
+        read("preact_resnet18", file)
+    assert str(caught.value) == (
+        f"weights={file} is a file, and torchvision has no preact_resnet18; expected "
+        f"the directory of a run that trained one"
+    )
+
+
+def test_a_run_is_read_with_its_description(tmp_path):
+    with tiny.registered():
+        trained, spec = tiny.variables(3), PictureSpec(12, 14, "cifar")
+        path = tiny.write_run(tmp_path / "run", trained, tuple("abcdefg"), spec)
+        found = read("tiny", path)
+        assert same(found.variables, trained)
+        assert same(read_variables("tiny", path), trained)
+        described = found.description
+        assert described is not None
+        assert (described.classes, described.spec) == (tuple("abcdefg"), spec)
+        with pytest.raises(InputError, match="is a run of tiny; expected one of vgg11"):
+            read("vgg11", path)
 
 
 def test_a_directory_that_is_no_run(tmp_path):
@@ -64,8 +100,7 @@ def test_a_classifier_of_other_classes_stays_fresh(trained):
 
 
 def test_auxiliary_heads_that_the_weights_lack_stay_fresh():
-    model, x = create("googlenet", classes=3), jnp.zeros((1, 80, 80, 3))
-    fresh, other = (jax.jit(model.init)(jax.random.key(i), x) for i in (0, 1))
+    fresh, other = (variables_of("googlenet", i, 80, classes=3) for i in (0, 1))
     given = {
         kind: {k: v for k, v in tree.items() if not k.startswith("aux")}
         for kind, tree in other.items()
@@ -85,5 +120,33 @@ def test_what_does_not_fit_is_named(trained):
     with pytest.raises(InputError, match="stage1/block3"):
         adopt(trained, fresh)
     wider = variables_of("resnet18", 1, widths=[64, 128, 256, 500])
-    with pytest.raises(InputError, match=r"fc/kernel \(512, 5\) for \(500, 1000\)"):
+    wrong = r"stage4/block1/conv1_norm/mean \(512,\) for \(500,\), [^\n]+ and \d+ more"
+    with pytest.raises(InputError, match=wrong):
         adopt(wider, trained)
+
+
+def of(kernels):
+    """Variables with kernels of these shapes, full of 1."""
+    params = {
+        name: {"kernel": np.ones(shape, np.float32)} for name, shape in kernels.items()
+    }
+    return {"params": params}
+
+
+def test_only_a_classifier_may_have_other_outputs():
+    """Branches of other widths whose sum is the same fit what reads them."""
+    fresh = of({"1x1": (1, 1, 3, 4), "3x3": (3, 3, 3, 8), "fc": (12, 5)})
+    given = of({"1x1": (1, 1, 3, 6), "3x3": (3, 3, 3, 6), "fc": (12, 7)})
+    with pytest.raises(
+        InputError, match=r"1x1/kernel \(1, 1, 3, 6\) for .* params/3x3/kernel"
+    ):
+        adopt(fresh, given)
+    given["params"] |= {k: fresh["params"][k] for k in ("1x1", "3x3")}
+    assert adopt(fresh, given)["params"]["fc"]["kernel"].shape == (12, 5)
+
+
+def test_numbers_take_the_dtype_of_the_model():
+    fresh, given = of({"fc": (2, 3)}), of({"fc": (2, 3)})
+    fresh["params"]["fc"]["kernel"] = jnp.zeros((2, 3), jnp.bfloat16)
+    found = adopt(fresh, given)["params"]["fc"]["kernel"]
+    assert found.dtype == jnp.bfloat16 and (found == 1).all()

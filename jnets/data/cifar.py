@@ -267,7 +267,8 @@ def _from_latin1(text: str, encoding: str) -> bytes:
 def _read_npz(path: Path) -> tuple[Dataset, Dataset]:
     names = ("x_train", "y_train", "x_test", "y_test")
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        # NumPy leaves open a file that turns out to be no archive.
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
             missing = [name for name in names if name not in archive.files]
             if missing:
                 raise InputError(

@@ -1,15 +1,18 @@
 """Grain's readers in threads or processes that come and go without a trace."""
 
+import atexit
 import contextlib
 import functools
 import gc
 import multiprocessing
 import os
 import pickle
+import re
 import shutil
 import signal
 import tempfile
 import threading
+import weakref
 from collections.abc import Generator, Iterator
 from multiprocessing import resource_tracker
 from types import ModuleType
@@ -25,6 +28,7 @@ _AHEAD = 4  # batches of each worker in shared memory at once, at most
 _SHARED = "/dev/shm"
 
 _starting = threading.Lock()
+_open: weakref.WeakSet[Generator[Any, None, None]] = weakref.WeakSet()
 
 
 def grain_module() -> ModuleType:
@@ -53,12 +57,27 @@ def run(data: Any, workers: int, nbytes: int) -> Generator[Any, None, None]:
     With workers == 0 by threads of this process, as many as cores (8 at most);
     otherwise by `workers` processes, which end when the generator is closed or this
     process dies. `nbytes` is the size of one element: the processes hand elements over
-    in shared memory, or through pipes where that is too small.
+    in shared memory, or through pipes where that is too small. Raises InputError when
+    one of the processes is killed.
     """
-    grain = grain_module()
     if workers:
-        yield from _run_processes(data, workers, nbytes)
-        return
+        running = _run_processes(data, workers, nbytes)
+    else:
+        running = _run_threads(data)
+    _open.add(running)
+    return running
+
+
+@atexit.register
+def _close_all() -> None:
+    """What a program leaves open, while the modules that closing takes are there."""
+    for running in list(_open):
+        with contextlib.suppress(ValueError):  # it is at work, in another thread
+            running.close()
+
+
+def _run_threads(data: Any) -> Generator[Any, None, None]:
+    grain = grain_module()
     threads = min(len(os.sched_getaffinity(0)), _MAX_THREADS)
     running = iter(data.to_iter_dataset(grain.ReadOptions(threads, threads)))
     try:
@@ -67,7 +86,7 @@ def run(data: Any, workers: int, nbytes: int) -> Generator[Any, None, None]:
         running.close()
 
 
-def _run_processes(data: Any, workers: int, nbytes: int) -> Iterator[Any]:
+def _run_processes(data: Any, workers: int, nbytes: int) -> Generator[Any, None, None]:
     count = len(data)
     with _stored(data) as path:
         running = iter(_in_processes(path, count, workers, nbytes))
@@ -83,6 +102,15 @@ def _run_processes(data: Any, workers: int, nbytes: int) -> Iterator[Any]:
                 yield _own(next(running))
         except (InputError, KeyboardInterrupt) as error:
             raise error.with_traceback(None) from None
+        except RuntimeError as error:
+            # Grain's words for a process that ended without an exception.
+            ended = re.search(r"terminated unexpectedly.* code (-?\d+)", str(error))
+            if ended is None:
+                raise
+            raise InputError(
+                f"workers: {workers}; one ended with exit code {ended[1]} (-9: perhaps "
+                "memory ran out, take fewer; 1: see what it wrote)"
+            ) from None
         finally:
             running.close()
             # The end of a worker leaves its last element in a cycle of a traceback

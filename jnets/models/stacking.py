@@ -159,7 +159,8 @@ def _unstacked(stage: Mapping[str, PyTree], path: str) -> dict[str, PyTree] | No
             "blocks, at least 1"
         )
     blocks = {
-        f"block{i + 2}": jax.tree.map(lambda leaf, i=i: leaf[i], stage["rest"])
+        # With "...", an element of a NumPy vector stays an array.
+        f"block{i + 2}": jax.tree.map(lambda leaf, i=i: leaf[i, ...], stage["rest"])
         for i in range(counts.pop())
     }
     return {k: v for k, v in stage.items() if k != "rest"} | blocks

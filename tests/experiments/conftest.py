@@ -1,28 +1,28 @@
 """Experiments as processes, and as calls where a process adds nothing."""
 
-import fcntl
 import importlib
 import json
 import os
 import re
-import shlex
 import shutil
-import subprocess
-import sys
-import time
+from contextlib import closing
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import jax
 import numpy as np
 import pytest
+from jax.experimental.compilation_cache import compilation_cache
 from PIL import Image
 
 import jnets
-from experiments import harness
+from experiments import harness, imagenet, measured
+from jnets.data import shapes
+from jnets.data.stream import Stream
+from jnets.interop import rows
+from jnets.models import MODELS
+from tests.experiments.processes import Finished, Process, finish, locked
 
-ROOT = Path(__file__).parents[2]
-PATIENCE = 300  # seconds until a process is taken for hung
 TIMES = ("seconds", "ms_per_update")  # the figures that no two runs share
 
 # Short, but long enough to be killed in.
@@ -30,83 +30,68 @@ FLAGS = {
     "lenet5": ("--epochs", "10", "--seed", "3"),
     "gradient_descent": ("--epochs", "4", "--seed", "3"),
     "surname_classifier": ("--updates", "2000", "--seed", "3"),
+    "imagenet": (
+        *("--model", "cifar_resnet20", "--batch-size", "16"),
+        *("--epochs", "4", "--seed", "3"),
+    ),
+    "cifar": ("--batch-size", "16", "--epochs", "6", "--seed", "3"),
 }
+# The run of imagenet of a net that compiles fast, of the fixture `nets`.
+SHORT = (
+    *("--model", "cifar_resnet8", "--batch-size", "16"),
+    *("--epochs", "4", "--seed", "3"),
+)
+# (name, what it is a variant of, the fields that differ)
+NETS = (
+    ("cifar_resnet8", "cifar_resnet20", {"blocks": (1, 1, 1)}),
+    (
+        *("vgg11", "vgg11"),
+        {"blocks": ((8,), (8, 8)), "hidden": (16,), "map_size": 2, "dropout": 0.0},
+    ),
+    ("resnet18", "resnet18", {"blocks": (1,) * 4, "widths": (4, 8, 8, 16)}),
+)
 
 
-def environment():
-    """Without what the tests set for themselves: a person's plain shell."""
-    return {k: v for k, v in os.environ.items() if k not in ("XLA_FLAGS", "MPLBACKEND")}
+@pytest.fixture(scope="session")
+def root(tmp_path_factory):
+    """A directory that all workers share."""
+    base = tmp_path_factory.getbasetemp()
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
 
 
-def count(path: Path) -> int:
-    """Lines of a file, -1 if there is none."""
-    return path.read_bytes().count(b"\n") if path.exists() else -1
+@pytest.fixture(scope="session")
+def shapes_folder(root):
+    """A folder of train/ and val/ with 8 and 3 pictures of each of 10 shapes."""
+    folder = root / "shapes"
+    with locked(folder):
+        if not folder.exists():
+            shapes.write_folder(folder, per_class_train=8, per_class_val=3, side=40)
+    return folder
 
 
-class Process:
-    """A running experiment."""
-
-    def __init__(self, experiment: str, *flags: object):
-        command = [sys.executable, "-m", f"experiments.{experiment}", *map(str, flags)]
-        self.popen = subprocess.Popen(
-            command,
-            cwd=ROOT,
-            env=environment(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    def wait_for(self, path: Path, lines: int = 0) -> None:
-        """Until a file is there, with at least so many lines."""
-        end = time.monotonic() + PATIENCE
-        while count(path) < lines:
-            assert self.popen.poll() is None, self.popen.communicate()
-            assert time.monotonic() < end, f"{path} has not {lines} lines"
-            time.sleep(0.005)
-
-    def stop(self, signal: int) -> subprocess.CompletedProcess:
-        assert self.popen.poll() is None, "it was over before it could be stopped"
-        self.popen.send_signal(signal)
-        return self.result()
-
-    def result(self) -> subprocess.CompletedProcess:
-        out, err = self.popen.communicate(timeout=PATIENCE)
-        return subprocess.CompletedProcess(
-            self.popen.args, self.popen.returncode, out, err
-        )
-
-
-class Finished(NamedTuple):
-    """A run that came to its end."""
-
-    directory: Path
-    out: str
-    err: str
-
-    @property
-    def result(self) -> dict[str, str]:
-        """The pairs of the result line, which is all of standard output."""
-        (line,) = self.out.splitlines()
-        first, *pairs = shlex.split(line)
-        assert first == "result:"
-        return dict(pair.split("=", 1) for pair in pairs)
-
-
-def finish(directory: Path, process: Process) -> Finished:
-    done = process.result()
-    assert done.returncode == 0, done.stderr
-    assert "Traceback" not in done.stderr and "Warning" not in done.stderr
-    return Finished(directory, done.stdout, done.stderr)
+@pytest.fixture(scope="session")
+def shapes_file(root):
+    """80 and 40 of them in CIFAR's format."""
+    path = root / "cifar.npz"
+    with locked(path):
+        if not path.exists():
+            train, test = shapes.arrays(80, seed=0), shapes.arrays(40, seed=1)
+            arrays = {
+                f"{axis}_{part}": array
+                for part, data in (("train", train), ("test", test))
+                for axis, array in (("x", data.inputs[0]), ("y", data.labels))
+            }
+            np.savez(path, **arrays)
+    return path
 
 
 @pytest.fixture
-def start():
+def start(root):
     """start(experiment, *flags): a running process, ended with the test."""
     running: list[Process] = []
 
     def begin(experiment, *flags):
-        running.append(Process(experiment, *flags))
+        running.append(Process(root, experiment, *flags))
         return running[-1]
 
     yield begin
@@ -127,36 +112,123 @@ def resume(start):
 
 
 @pytest.fixture(scope="session")
-def whole(tmp_path_factory):
+def whole(root, flags):
     """whole(experiment): its run without a stop, made once for all workers."""
-    root = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        root = root.parent
 
     def make(experiment):
         # A space, to see that paths are quoted where they are printed.
         directory, kept = root / f"a {experiment} run", root / f"{experiment}.json"
-        with (root / f"{experiment}.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with locked(kept):
             if not kept.exists():
                 shutil.rmtree(directory, ignore_errors=True)
-                flags = (*FLAGS[experiment], "--out", directory)
-                done = finish(directory, Process(experiment, *flags))
+                given = (*flags[experiment], "--out", directory)
+                done = finish(directory, Process(root, experiment, *given))
                 kept.write_text(json.dumps([done.out, done.err]))
         return Finished(directory, *json.loads(kept.read_text()))
 
     return make
 
 
+@pytest.fixture(scope="session")
+def flags(shapes_folder, shapes_file):
+    """The flags of each experiment's whole run."""
+    data = {"imagenet": shapes_folder, "cifar": shapes_file}
+    given = {name: ("--data-dir", str(path)) for name, path in data.items()}
+    return {name: FLAGS[name] + given.get(name, ()) for name in FLAGS}
+
+
 @pytest.fixture
-def flags():
-    return FLAGS
+def inside(root, monkeypatch, capsys):
+    """inside(experiment, *flags): (status, out, err) of a run in this process, whose
+    programs are compiled once for all of them."""
+    options = {
+        "jax_compilation_cache_dir": str(root / "compiled"),
+        "jax_persistent_cache_min_compile_time_secs": 0.0,
+    }
+    before = {name: getattr(jax.config, name) for name in options}
+
+    def use(values):
+        for name, value in values.items():
+            jax.config.update(name, value)
+        compilation_cache.reset_cache()
+
+    def call(experiment, *flags):
+        module = importlib.import_module(f"experiments.{experiment}")
+        monkeypatch.setattr("sys.argv", [experiment, *map(str, flags)])
+        status = harness.main(experiment, module.Config(), module.run)
+        return status, *capsys.readouterr()
+
+    use(options)
+    yield call
+    use(before)
+
+
+@pytest.fixture
+def nets(monkeypatch):
+    """Nets of this process alone, which compile fast: cifar_resnet8; vgg11 of three
+    convolutions, without a norm or dropout; resnet18 of four blocks and few maps."""
+    for name, row, fields in NETS:
+        entry = MODELS[row]
+        changed = entry._replace(fields={**entry.fields, **fields})
+        monkeypatch.setitem(MODELS, name, changed)
+    monkeypatch.setitem(rows.MODELS, "resnet18", partial(rows.resnet, (1,) * 4, 2))
+    for known in (rows.rows, rows.shapes):
+        known.cache_clear()
+    yield
+    for known in (rows.rows, rows.shapes):
+        known.cache_clear()
+
+
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Runs in this process draw no pictures, which takes seconds."""
+    monkeypatch.setattr(measured, "draw", lambda *given, **more: None)
+
+
+@pytest.fixture
+def short(shapes_folder):
+    """Flags of imagenet in this process."""
+    return (*SHORT, "--data-dir", shapes_folder)
+
+
+@pytest.fixture
+def unbroken(inside, nets, undrawn, root, short):
+    """The run of `short` in this process, whose two devices make other sums."""
+    run, mark = root / "unbroken", root / "unbroken.json"
+    with locked(mark):
+        if not mark.exists():
+            shutil.rmtree(run, ignore_errors=True)
+            given = (*short, "--out", run)
+            status, out, err = inside("imagenet", *given)
+            assert status == 0, err
+            mark.write_text(out)
+    return run
 
 
 def _rows(run: Path):
     lines = (run / "metrics.jsonl").read_text().splitlines()
     rows = [json.loads(line) for line in lines]
     return [{k: v for k, v in row.items() if k not in TIMES} for row in rows]
+
+
+@pytest.fixture
+def at_batch(monkeypatch):
+    """at_batch(number, act): act when a run reads that batch, once."""
+    seen = set()
+
+    def arrange(number, act):
+        class Watched(Stream):
+            def batches(self, first=0):
+                with closing(super().batches(first)) as batches:
+                    for at, batch in enumerate(batches, first):
+                        if at == number and not seen:
+                            seen.add(at)
+                            act()
+                        yield batch
+
+        monkeypatch.setattr(imagenet, "Stream", Watched)
+
+    return arrange
 
 
 @pytest.fixture
@@ -172,8 +244,8 @@ def same():
     return check
 
 
-@pytest.fixture
-def rows():
+@pytest.fixture(name="rows")
+def figures():
     """rows(run): its metrics without the seconds."""
     return _rows
 
