@@ -103,8 +103,10 @@ class Stream:
 
     def _shuffled(self, data: Any, stack: Callable[[list], Any]) -> Any:
         """Batches of a Grain MapDataset of all examples, for ever."""
-        order = int(random_bits(2, self._seed)[0])
-        data = data.shuffle(seed=order % 2**32)
+        # Twice: of few examples, one of Grain's shuffles leaves many in their places
+        # under some seeds, even all.
+        for order in random_bits(3, self._seed)[[0, 2]]:
+            data = data.shuffle(seed=int(order) % 2**32)
         return data.batch(self._batch, batch_fn=stack).repeat()
 
 

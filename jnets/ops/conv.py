@@ -4,7 +4,6 @@ Axes: b batch, c_in and c_out channels, *n input, *k kernel and *o output sizes.
 Channels are last in signals (NHWC); kernels are [*k, c_in / groups, c_out] (HWIO).
 """
 
-import math
 from collections.abc import Sequence
 
 import jax.numpy as jnp
@@ -12,6 +11,7 @@ from jax import lax
 from jaxtyping import Num
 
 from jnets.errors import InputError
+from jnets.ops.conv_forms import channels_last, compute
 from jnets.ops.window import (
     Padding,
     Pair,
@@ -39,10 +39,6 @@ __all__ = [
     "resolve_padding",
 ]
 
-# Up to so many groups are convolved one by one: for the kernel's gradient of two groups
-# as one convolution XLA on the CPU takes 7 to 40 times as long.
-APART = 8
-
 
 def _check_channels(x: Array, kernel: Array, bias: Array | None, groups: int) -> None:
     if kernel.ndim != x.ndim:
@@ -63,11 +59,6 @@ def _check_channels(x: Array, kernel: Array, bias: Array | None, groups: int) ->
         )
     if bias is not None and bias.shape != (c_out,):
         raise InputError(f"bias has shape {bias.shape}: expected ({c_out},)")
-
-
-def _channels_last(axes: int) -> lax.ConvDimensionNumbers:
-    signal = (0, axes + 1, *range(1, axes + 1))
-    return lax.ConvDimensionNumbers(signal, (axes + 1, axes, *range(axes)), signal)
 
 
 def _add_bias(y: Array, bias: Array | None) -> Array:
@@ -111,63 +102,13 @@ def conv(
     pads = resolve_padding(
         sizes, window, stride=strides, padding=padding, dilation=dilations
     )
-    for n, k, s, p, d in zip(sizes, window, strides, pads, dilations, strict=True):
-        output_size(n, k, stride=s, padding=p, dilation=d)
+    along = zip(sizes, window, strides, pads, dilations, strict=True)
+    out = tuple(
+        output_size(n, k, stride=s, padding=p, dilation=d) for n, k, s, p, d in along
+    )
     dtype = jnp.result_type(x, kernel)
     x, kernel = x.astype(dtype), kernel.astype(dtype)
-    return _add_bias(_conv(x, kernel, strides, pads, dilations, groups), bias)
-
-
-def _conv(x, kernel, strides, pads, dilations, groups: int) -> Array:
-    """The form of a convolution that is the fastest, of arguments in order."""
-    if 1 < groups <= APART:
-        pairs = zip(
-            jnp.split(x, groups, axis=-1),
-            jnp.split(kernel, groups, axis=-1),
-            strict=True,
-        )
-        parts = [_conv(*pair, strides, pads, dilations, 1) for pair in pairs]
-        return jnp.concatenate(parts, axis=-1)
-    axes = x.ndim - 2
-    window = kernel.shape[:axes]
-    if groups == 1 and not any(map(sum, pads)):
-        if window == x.shape[1:-1]:
-            return _whole(x, kernel)
-        if math.prod(window) == 1:
-            return _pointwise(x, kernel, strides)
-    return lax.conv_general_dilated(
-        x,
-        kernel,
-        window_strides=strides,
-        padding=pads,
-        rhs_dilation=dilations,
-        dimension_numbers=_channels_last(axes),
-        feature_group_count=groups,
-    )
-
-
-def _whole(x: Array, kernel: Array) -> Array:
-    """A kernel of the input's size has one position, where it is a matrix product.
-
-    XLA on the CPU takes several times as long for the gradient of the convolution:
-    LeNet-5's C5 was a third of an update.
-    """
-    features = kernel.shape[-1]
-    y = jnp.dot(x.reshape(x.shape[0], -1), kernel.reshape(-1, features))
-    return y.reshape(x.shape[0], *(1,) * (x.ndim - 2), features)
-
-
-def _pointwise(x: Array, kernel: Array, strides: tuple[int, ...]) -> Array:
-    """A kernel of one position is a matrix product over the channels.
-
-    The kernel's gradient as a convolution takes XLA on the CPU 4 to 10 times as long.
-    As a product over several axes it would transpose the whole gradient of y first.
-    """
-    if max(strides) > 1:
-        x = x[:, *(slice(None, None, s) for s in strides)]
-    c_in, c_out = kernel.shape[-2:]
-    y = jnp.dot(x.reshape(-1, c_in), kernel.reshape(c_in, c_out))
-    return y.reshape(*x.shape[:-1], c_out)
+    return _add_bias(compute(x, kernel, out, strides, pads, dilations, groups), bias)
 
 
 def conv_transpose(
@@ -229,7 +170,7 @@ def conv_transpose(
         padding=pads,
         lhs_dilation=strides,
         rhs_dilation=dilations,
-        dimension_numbers=_channels_last(axes),
+        dimension_numbers=channels_last(axes),
         feature_group_count=groups,
     )
     return _add_bias(y, bias)

@@ -1,6 +1,5 @@
 """Running averages of a model's variables, for use inside a step."""
 
-import math
 from collections.abc import Callable
 
 import jax
@@ -13,13 +12,13 @@ from jnets.typing import Array, PyTree
 Average = Callable[[PyTree, PyTree, Array], PyTree]
 
 
-def ema(decay: float, *, debias: bool = True) -> Average:
-    """The exponential moving average a <- decay a + (1 - decay) x.
+def ema(decay: float) -> Average:
+    """The exponential moving average a <- d a + (1 - d) x.
 
-    With `debias` the weight of x is (1 - decay) / (1 - decay^t) at the t-th update:
-    the average is a weighted mean of what was seen, of weights that sum to 1, and
-    where it starts is forgotten at once. Without, it starts as the value it has at
-    step 0, the initial variables, whose weight is decay^t after t updates.
+    d = min(decay, (1 + t) / (10 + t)), after t updates. While t is small the average spans the last
+    tenth of what was seen and forgets where it started; later, 1 / (1 - decay) updates.
+    So one decay serves a run of any length. TensorFlow's ExponentialMovingAverage with
+    `num_updates`, which the released Inception is trained with.
 
     Errors: InputError unless 0 <= decay < 1.
     """
@@ -27,11 +26,9 @@ def ema(decay: float, *, debias: bool = True) -> Average:
         raise InputError(f"ema={decay} is not usable; expected 0 <= ema < 1")
 
     def average(old: PyTree, new: PyTree, step: Array) -> PyTree:
-        if not debias or decay == 0:
-            return _towards(old, new, 1 - decay)
-        # 1 - decay^t without the cancellation, decay being close to 1.
-        seen = -jnp.expm1((step + 1) * math.log(decay))
-        return _towards(old, new, (1 - decay) / seen)
+        # 1 - (1 + t) / (10 + t), without the cancellation.
+        weight = jnp.maximum(1 - decay, 9 / (step.astype(float) + 10))
+        return _towards(old, new, weight)
 
     return average
 
