@@ -176,8 +176,8 @@ def show(row: dict[str, Any]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--models", nargs="+", default=MODELS)
-    parser.add_argument("--batch", type=int, default=4)
-    parser.add_argument("--size", type=int, default=64, help="pixels; CIFAR's: 32")
+    parser.add_argument("--batch", type=int, default=2)
+    parser.add_argument("--size", type=int, default=224, help="pixels; CIFAR's: 32")
     parser.add_argument("--dtype", choices=TOLERANCES, default="float32")
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()

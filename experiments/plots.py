@@ -10,7 +10,12 @@ matplotlib.use("Agg")  # files only: no window, no display needed
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import LogFormatter, MaxNLocator
+from matplotlib.ticker import (
+    LogLocator,
+    MaxNLocator,
+    NullFormatter,
+    StrMethodFormatter,
+)
 
 BLUE, ORANGE, GREY = "#20639b", "#e07b39", "#8a8a8a"
 
@@ -49,9 +54,10 @@ def curves(
         axes.set_yscale("log" if values == "loss" else "linear")
         axes.set_ylim(bottom=None if values == "loss" else 0)
         axes.legend(frameon=False)
-    # 2, not 2 x 10^0, also between the powers of ten where a loss falls little.
-    left.yaxis.set_major_formatter(LogFormatter())
-    left.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(1.5, 0.5)))
+    # 0.5, not 5 x 10^-1, also where a loss falls by less than a power of ten.
+    left.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    left.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    left.yaxis.set_minor_formatter(NullFormatter())
     _save(figure, path)
 
 

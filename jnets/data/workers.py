@@ -116,6 +116,19 @@ def _run_processes(data: Any, workers: int, nbytes: int) -> Generator[Any, None,
             # The end of a worker leaves its last element in a cycle of a traceback
             # and its frames, and so in shared memory.
             gc.collect()
+            _wait_for_memory()
+
+
+def _wait_for_memory() -> None:
+    """Grain gives shared memory back in a thread, which a program's end would stop."""
+    try:
+        from grain._src.python.ipc.shared_memory_array import SharedMemoryArray
+
+        pool = SharedMemoryArray._del_thread_pool
+    except (ImportError, AttributeError):  # another Grain, which may do without
+        return
+    if pool is not None:
+        pool.apply(int)  # its one thread takes what was asked before first
 
 
 def _in_processes(path: str, count: int, workers: int, nbytes: int) -> Any:
