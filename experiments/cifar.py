@@ -22,7 +22,7 @@ from jnets.ops.distort import random_crop_and_flip
 from jnets.training import TrainState, epoch_order, minibatch
 from jnets.training.fit import Plan
 
-SHAPES_EPOCHS = 8
+SHAPES_EPOCHS = 5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Config:
     data_dir: Path | None = None
     """CIFAR's batches or .npz file; without it, shapes that are generated."""
     epochs: int | None = None
-    """Passes over the training set; of shapes 8, else the recipe's. It is stretched."""
+    """Passes over the training set; of shapes 5, else the recipe's. It is stretched."""
     batch_size: int | None = None
     """Pictures per update; the recipe's unless given. The rate is in proportion."""
     learning_rate: float | None = None

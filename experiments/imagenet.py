@@ -30,6 +30,7 @@ from jnets.training import TrainState
 from jnets.training.fit import Plan
 from jnets.training.recipes import Recipe
 
+SHAPES_EPOCHS = 6
 PARTS = 4  # rows of a run that `updates` cuts short
 NAMED = 20  # unreadable pictures
 
@@ -38,8 +39,9 @@ NAMED = 20  # unreadable pictures
 class Config:
     """A convolutional net on a folder of pictures."""
 
-    model: str = "resnet18"
-    """A name that `jnets list` prints, of a net that takes colour pictures."""
+    model: str | None = None
+    """A name that `jnets list` prints; resnet18 unless given, of the generated shapes
+    cifar_resnet20, which learns them in a minute."""
     recipe: str = "small"
     """How it is trained: a row of jnets.training.recipes.RECIPES."""
     data_dir: Path | None = None
@@ -49,7 +51,7 @@ class Config:
     image_size: int | None = None
     """Side of the square that the net sees; the model's own, of shapes 64 at most."""
     epochs: int | None = None
-    """Passes over the training set; the recipe's unless given, stretched to fit."""
+    """Passes over the training set; of shapes 6, else the recipe's. It is stretched."""
     batch_size: int | None = None
     """Pictures per update; the recipe's unless given. The rate is in proportion."""
     learning_rate: float | None = None
@@ -77,14 +79,18 @@ class Config:
 
 
 def run(config: Config, session: harness.Session) -> harness.Result:
+    made = config.data_dir is None
+    model = config.model or ("cifar_resnet20" if made else "resnet18")
+    config = dataclasses.replace(config, model=model)
     recipe = classify.chosen(config)
     check(config)
     folder = inputs.pictures(config.data_dir, config.val_fraction, config.seed)
-    side = config.image_size or classify.usual_side(config.model, config.data_dir)
+    side = config.image_size or classify.usual_side(model, config.data_dir)
     spec = PictureSpec(side, round(side * 256 / 224), classify.pixels_of(config))
     fields = classify.model_fields(config, recipe, len(folder.classes))
     stream, validation = readers(config, folder, recipe, spec)
-    epochs = classify.epochs_of(recipe, config.epochs, stream.per_epoch)
+    given = config.epochs or (SHAPES_EPOCHS if made else None)
+    epochs = classify.epochs_of(recipe, given, stream.per_epoch)
     task = classify.prepare(
         config,
         recipe,
@@ -94,9 +100,7 @@ def run(config: Config, session: harness.Session) -> harness.Result:
         pixels=spec.pixels,
     )
     plan = planned(config, task, stream, epochs)
-    run = session.start(
-        model=config.model, fields=fields, classes=folder.classes, spec=spec
-    )
+    run = session.start(model=model, fields=fields, classes=folder.classes, spec=spec)
 
     def evaluate(state: TrainState) -> measured.Figures:
         found = measured.outputs(task, state, validation)

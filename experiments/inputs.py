@@ -45,7 +45,7 @@ def pictures(data_dir: Path | None, val_fraction: float, seed: int) -> Folder:
         data_dir = DOWNLOADS / "shapes"
         if not data_dir.exists():
             shapes.write_folder(
-                data_dir, per_class_train=150, per_class_val=30, side=80, seed=0
+                data_dir, per_class_train=400, per_class_val=50, side=48, seed=0
             )
     return image_folder.read(data_dir, val_fraction=val_fraction, seed=seed)
 

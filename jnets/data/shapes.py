@@ -1,10 +1,10 @@
 """Made pictures of coloured shapes: a data set of photographs' format, no download.
 
-Ten shapes, each at a random place, size, angle and colour, on a textured and noisy
-ground of another colour, so that neither colour nor position tells the class. Pixels
-are drawn by additions, products, quotients and square roots alone, which are exact to
-the bit everywhere, from bits that never change: a seed means the same arrays on every
-machine.
+Ten shapes, upright to 23 degrees, each at a random place, size and colour, on a
+textured and noisy ground of another colour, so that neither colour nor position tells
+the class, and a small net learns them in a minute. Pixels are drawn by additions,
+products, quotients and square roots alone, which are exact to the bit everywhere, from
+bits that never change: a seed means the same arrays on every machine.
 """
 
 import math
@@ -21,8 +21,8 @@ from jnets.data.pictures import pillow
 from jnets.errors import InputError
 
 _TEXTURE = (4, 9)  # grid points along a side, coarse and fine
-_NOISE = 24.0  # largest change of one pixel
-_CONTRAST = 110.0  # least distance between the two colours, of 441 in RGB
+_NOISE = 16.0  # largest change of one pixel
+_CONTRAST = 130.0  # least distance between the two colours, of 441 in RGB
 _QUALITY = 90  # of JPEG, as photographs have
 
 
@@ -196,7 +196,7 @@ def draw(shape: str, side: int, seed: int, *stream: int) -> np.ndarray:
     cover = _cover(shape, side, choices[9:])[..., None]
     image = ground + (ink - ground) * cover
     texture = rest[: 3 * points] - 0.5
-    for n, strength in zip(_TEXTURE, (90.0, 50.0), strict=True):
+    for n, strength in zip(_TEXTURE, (50.0, 25.0), strict=True):
         grid, texture = texture[: 3 * n * n], texture[3 * n * n :]
         image = image + strength * _enlarged(grid.reshape(n, n, 3), side)
     noise = rest[3 * points :].reshape(side, side, 3) * 2 - 1
@@ -230,11 +230,9 @@ def _cover(shape: str, side: int, uniform: np.ndarray) -> np.ndarray:
     """How much of each pixel the shape covers, 0..1: [side, side]."""
     radius = side * (0.24 + 0.2 * uniform[0])
     across, down = radius + uniform[1:3] * (side - 2 * radius)
-    # A turn by 2 atan(t) and then by a quarter turn or not: no sine is needed.
-    t = uniform[3]
+    # A turn by 2 atan(t), to either side: no sine is needed.
+    t = 0.4 * uniform[3] - 0.2
     cosine, sine = (1 - t * t) / (1 + t * t), 2 * t / (1 + t * t)
-    for _ in range(int(4 * uniform[4])):
-        cosine, sine = -sine, cosine
     x = (np.arange(side) + 0.5 - across)[None, :]
     y = (np.arange(side) + 0.5 - down)[:, None]
     turned = (cosine * x + sine * y) / radius, (cosine * y - sine * x) / radius

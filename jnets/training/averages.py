@@ -15,8 +15,9 @@ Average = Callable[[PyTree, PyTree, Array], PyTree]
 def ema(decay: float) -> Average:
     """The exponential moving average a <- d a + (1 - d) x.
 
-    d = min(decay, (1 + t) / (10 + t)), after t updates. While t is small the average spans the last
-    tenth of what was seen and forgets where it started; later, 1 / (1 - decay) updates.
+    d = min(decay, (1 + t) / (10 + t)), after t updates. While t is small the average
+    spans the last tenth of what was seen and forgets where it started; later,
+    1 / (1 - decay) updates.
     So one decay serves a run of any length. TensorFlow's ExponentialMovingAverage with
     `num_updates`, which the released Inception is trained with.
 

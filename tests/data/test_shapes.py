@@ -15,9 +15,9 @@ from jnets.errors import InputError
 def test_pixels_stay_the_same():
     """Results are stated for these pictures: another digest is another data set."""
     content = shapes.arrays(30, side=32, seed=7).inputs[0].tobytes()
-    assert hashlib.sha256(content).hexdigest()[:16] == "f9d13d0f3c6ddd63"
+    assert hashlib.sha256(content).hexdigest()[:16] == "02493152f53d167c"
     content = shapes.draw("star", 96, 3, 1, 4).tobytes()
-    assert hashlib.sha256(content).hexdigest()[:16] == "3d5a9f294bdad048"
+    assert hashlib.sha256(content).hexdigest()[:16] == "0f041c5a2a2c36b0"
 
 
 def test_arrays_are_a_data_set():

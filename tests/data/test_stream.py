@@ -99,7 +99,9 @@ def test_order_and_draws_stay_the_same():
 def test_few_examples_are_shuffled_under_every_seed():
     """Of a random order one example stays in its place on average; Grain's shuffle,
     done once, leaves all of 10 there under seed 3, and 28 of 100 under another."""
-    orders = [Stream(arrays(30), PLAIN, batch=30, seed=s).examples(0) for s in range(60)]
+    orders = [
+        Stream(arrays(30), PLAIN, batch=30, seed=s).examples(0) for s in range(60)
+    ]
     kept = [sum(int(e) == i for i, e in enumerate(order)) for order in orders]
     assert max(kept) <= 6 and 0.6 < np.mean(kept) < 1.5
     following = [np.sum(np.diff(np.array(order, int)) == 1) for order in orders]
