@@ -27,10 +27,10 @@ def channels_last(axes: int) -> lax.ConvDimensionNumbers:
 def compute(x, kernel, out, strides, pads, dilations, groups: int) -> Array:
     """The fastest form of a convolution whose arguments are in order."""
     if 1 < groups <= APART:
-        blocks = (jnp.split(a, groups, axis=-1) for a in (x, kernel))
+        xs, kernels = (jnp.split(a, groups, axis=-1) for a in (x, kernel))
         parts = [
-            compute(*pair, out, strides, pads, dilations, 1)
-            for pair in zip(*blocks, strict=True)
+            compute(part, weights, out, strides, pads, dilations, 1)
+            for part, weights in zip(xs, kernels, strict=True)
         ]
         return jnp.concatenate(parts, axis=-1)
     axes = x.ndim - 2
