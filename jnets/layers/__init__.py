@@ -7,11 +7,15 @@ from jnets.layers.linear import RBF, Affine, Dense
 from jnets.layers.norm import BatchNorm, LocalResponseNorm
 from jnets.layers.policy import Policy
 from jnets.layers.pool import GlobalPool, Pool, Subsample
+from jnets.layers.recurrent import GRU, LSTM, RNN, RecurrentState
 from jnets.layers.unit import Unit
 
 __all__ = [
+    "GRU",
     "INITS",
+    "LSTM",
     "RBF",
+    "RNN",
     "Affine",
     "BatchNorm",
     "Conv",
@@ -22,6 +26,7 @@ __all__ = [
     "LocalResponseNorm",
     "Policy",
     "Pool",
+    "RecurrentState",
     "Subsample",
     "TableConv",
     "Unit",

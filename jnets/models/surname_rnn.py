@@ -13,8 +13,7 @@ import jax.numpy as jnp
 
 from jnets.layers import Affine, Policy
 from jnets.ops import activation
-from jnets.ops.bptt import RECURRENCES, last_state
-from jnets.ops.unroll import final_state
+from jnets.ops.symbols import RECURRENCES, final_state, last_state
 from jnets.typing import Array
 
 

@@ -1,32 +1,79 @@
-"""A recurrent cell over time."""
+"""A recurrence over time, forward: a loop to read and to test against, and a scan.
 
-from collections.abc import Callable
+Gradients of both are autodiff's. Axes: T steps, B batch, F features, H hidden, G gates.
+"""
 
-import jax
+from typing import Any
+
 import jax.numpy as jnp
-from jaxtyping import Float, Int
+from jax import lax
 
+from jnets.ops.cells import State
+from jnets.ops.recurrence import (
+    ALIKE,
+    Form,
+    Steps,
+    Weights,
+    cut,
+    cuts,
+    inputs_share,
+    products,
+    where,
+)
 from jnets.typing import Array
 
-# (z_t [B, H], h_prev [B, H]) -> h_t [B, H]
-Cell = Callable[[Array, Array], Array]
 
+def loop(
+    form: Form, weights: Weights, x: Array, start: State, steps: Steps = ALIKE
+) -> tuple[Array, State]:
+    """One step after the other, as written on paper: what all else is tested against.
 
-def final_state(
-    cell: Cell,
-    z: Float[Array, "t b h"],
-    h0: Float[Array, "b h"],
-    steps: Int[Array, " b"],
-) -> Float[Array, "b h"]:
-    """h after `steps` applications of h_t = cell(z_t, h_{t-1}), per sequence.
-
-    z holds the inputs' contribution W_x x_t + b for all t, computed beforehand by one
-    product; the cell adds W_h h_{t-1}. A sequence keeps its state once its own `steps`
-    are done, so padding after them has no effect on value or gradient.
+    x [T, B, F], start [B, H] each -> h of all steps [T, B, H], and the final state.
     """
+    dot = products(form, weights, steps)
+    zx = inputs_share(form, weights, x)
+    ends = cuts(form, len(x))
+    state, hs = start, [start[0]] * len(x)
+    order = range(len(x))
+    for t in reversed(order) if form.reverse else order:
+        before = state
+        if ends is not None and ends[t]:
+            before = cut(before)
+        if steps.resets is not None:
+            before = where(steps.resets[t], start, before)
+        state, _ = form.cell.forward(zx[t], before, weights.pointwise, dot)
+        if steps.valid is not None:
+            state = where(steps.valid[t], state, before)
+        hs[t] = state[0]
+    empty = jnp.zeros((0, *start[0].shape), start[0].dtype)
+    return jnp.stack(hs) if hs else empty, state
 
-    def step(h: Array, at: tuple[Array, Array]) -> tuple[Array, None]:
-        t, z_t = at
-        return jnp.where((t < steps)[:, None], cell(z_t, h), h), None
 
-    return jax.lax.scan(step, h0, (jnp.arange(z.shape[0]), z))[0]
+def scan(
+    form: Form,
+    weights: Weights,
+    x: Array,
+    start: State,
+    steps: Steps = ALIKE,
+    *,
+    unroll: int = 1,
+) -> tuple[Array, State]:
+    """The same by `lax.scan`: any transformation of JAX takes it, any times over."""
+    dot = products(form, weights, steps)
+
+    def step(state: State, at: tuple[Any, ...]) -> tuple[State, Array]:
+        zx, valid, resets, ends = at
+        before = state
+        if ends is not None:
+            held = jnp.broadcast_to(ends, before[0].shape[:1])
+            before = where(held, cut(before), before)
+        if resets is not None:
+            before = where(resets, start, before)
+        after, _ = form.cell.forward(zx, before, weights.pointwise, dot)
+        if valid is not None:
+            after = where(valid, after, before)
+        return after, after[0]
+
+    at = inputs_share(form, weights, x), steps.valid, steps.resets, cuts(form, len(x))
+    final, hs = lax.scan(step, start, at, reverse=form.reverse, unroll=unroll)
+    return hs, final

@@ -1,0 +1,97 @@
+"""One recurrent layer in one direction: parameters, and the cell over time.
+
+Axes: T steps, B batch, F features, H hidden, P columns of h, G gates.
+"""
+
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from jnets.layers import recurrent_init
+from jnets.layers.policy import Policy
+from jnets.ops.bptt import Save, bptt
+from jnets.ops.cells import Cell, State
+from jnets.ops.recurrence import Form, Steps, Weights
+from jnets.typing import Array
+
+
+class Spec(NamedTuple):
+    """What all layers and directions of one module share; see `recurrent.Recurrent`.
+
+    `sizes` are the columns of each state, P first.
+    """
+
+    cell: Cell
+    hidden: int
+    sizes: tuple[int, ...]
+    use_bias: bool
+    learned_start: bool
+    recurrent_dropout: float
+    scheme: str
+    recurrent_scheme: str
+    forget_bias: float
+    window: int | None
+    save: Save
+    unroll: int
+    policy: Policy
+
+
+class Direction(nn.Module):
+    """x [T, B, F] -> (h of all steps [T, B, P], final state)."""
+
+    spec: Spec
+    reverse: bool
+
+    @nn.compact
+    def __call__(
+        self, x: Array, steps: Steps, start: State | None, train: bool
+    ) -> tuple[Array, State]:
+        spec, batch = self.spec, x.shape[1]
+        weights = self._weights(x.shape[-1])
+        start = start or self._start(batch)
+        rate = spec.recurrent_dropout
+        if train and rate:
+            shape = batch, spec.sizes[0]
+            keep = jax.random.bernoulli(self.make_rng("dropout"), 1 - rate, shape)
+            steps = steps._replace(drop=keep.astype(start[0].dtype) / (1 - rate))
+        policy = spec.policy
+        compute = policy.compute if policy.compute != policy.param else None
+        form = Form(spec.cell, self.reverse, spec.window, compute)
+        x = x.astype(policy.param)  # states, and sums of products, are of this dtype
+        return bptt(form, weights, x, start, steps, save=spec.save, unroll=spec.unroll)
+
+    def _weights(self, features: int) -> Weights:
+        spec, h, cell = self.spec, self.spec.hidden, self.spec.cell
+        bias = None
+        inputs = recurrent_init.kernel(spec.scheme, h, cell.gates)
+        w_x = self._param("kernel", inputs, features, cell.gates * h)
+        if spec.use_bias:
+            init = recurrent_init.bias(spec.scheme, h, cell, forget=spec.forget_bias)
+            bias = self._param("bias", init, cell.gates * h)
+        recurrent = []
+        for name, *units in cell.matrices:
+            rows, columns = (spec.sizes[0] if n == "P" else n * h for n in units)
+            blocks = 1 if units[1] == "P" else units[1]
+            init = recurrent_init.kernel(spec.recurrent_scheme, h, blocks)
+            recurrent.append(self._param(name, init, rows, columns))
+        vectors = (
+            self._param(name, recurrent_init.vector(name, spec.scheme, h), n * h)
+            for name, n in cell.vectors
+        )
+        return Weights(w_x, bias, tuple(recurrent), tuple(vectors))
+
+    def _param(self, name: str, init: recurrent_init.Initializer, *shape: int) -> Array:
+        return self.param(name, init, shape, self.spec.policy.param_dtype)
+
+    def _start(self, batch: int) -> State:
+        """Zeros, or parameters `start_h` and `start_c`, the same for all of a batch."""
+        spec, dtype = self.spec, self.spec.policy.param_dtype
+        if not spec.learned_start:
+            return tuple(jnp.zeros((batch, n), dtype) for n in spec.sizes)
+        rows = [
+            self._param(f"start_{name}", nn.initializers.zeros, n)
+            for name, n in zip("hc", spec.sizes, strict=False)
+        ]
+        return tuple(jnp.broadcast_to(row[None], (batch, len(row))) for row in rows)

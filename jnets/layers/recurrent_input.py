@@ -1,0 +1,114 @@
+"""What recurrent layers accept, and what they say of the rest."""
+
+from typing import TYPE_CHECKING
+
+import jax
+import jax.numpy as jnp
+
+from jnets.errors import InputError
+from jnets.layers import recurrent_init
+from jnets.typing import Array
+
+if TYPE_CHECKING:
+    from jnets.layers.recurrent import Recurrent, RecurrentState
+
+
+def valid_steps(x: Array, lengths: Array | None, mask: Array | None) -> Array | None:
+    """bool [T, B] from lengths [B] or a mask [B, T]; None if all steps count."""
+    if mask is not None:
+        return jnp.asarray(mask).T
+    if lengths is None:
+        return None
+    return jnp.arange(x.shape[1])[:, None] < jnp.asarray(lengths)[None]
+
+
+def check_fields(layer: "Recurrent") -> None:
+    """Raise an InputError for fields that make no layer."""
+    for name in ("hidden", "num_layers", "unroll", "window", "projection"):
+        value = getattr(layer, name, None)
+        if value is not None and value < 1:
+            raise InputError(f"{name}={value} is not usable; expected at least 1")
+    for name in ("dropout", "recurrent_dropout"):
+        value = getattr(layer, name)
+        if not 0 <= value < 1:
+            raise InputError(f"{name}={value} is not usable; expected 0 <= rate < 1")
+    if layer.bidirectional and layer.reverse:
+        raise InputError(
+            "reverse=True with bidirectional=True: both directions are there already"
+        )
+    if layer.save not in ("gates", "states", "sqrt") and not (
+        isinstance(layer.save, int) and layer.save > 0
+    ):
+        raise InputError(
+            f"save={layer.save!r} is unknown; expected 'gates', 'states', 'sqrt' or a "
+            f"number of steps"
+        )
+    recurrent_init.check("scheme", layer.scheme)
+    if layer.recurrent_scheme is not None:
+        recurrent_init.check("recurrent_scheme", layer.recurrent_scheme, inner=True)
+
+
+def check_inputs(
+    layer: "Recurrent",
+    x: Array,
+    lengths: Array | None,
+    mask: Array | None,
+    resets: Array | None,
+    state: "RecurrentState | None",
+) -> None:
+    """Raise an InputError that names the argument that does not fit x."""
+    if x.ndim != 3:
+        raise InputError(f"x has shape {x.shape}; expected [batch, steps, features]")
+    if not jnp.issubdtype(x.dtype, jnp.floating):
+        raise InputError(f"x has dtype {x.dtype}; expected floating point numbers")
+    batch, steps, _ = x.shape
+    if lengths is not None and mask is not None:
+        raise InputError("lengths and mask are both given; expected one of them")
+    _check_lengths(lengths, batch, steps)
+    for name, given in (("mask", mask), ("resets", resets)):
+        if given is None:
+            continue
+        given = jnp.asarray(given)
+        if given.shape != (batch, steps) or given.dtype != bool:
+            raise InputError(
+                f"{name} has shape {given.shape} and dtype {given.dtype}; expected "
+                f"bool {(batch, steps)}, x's batch and steps"
+            )
+    if state is not None:
+        _check_state(layer, state, batch)
+
+
+def _check_lengths(lengths: Array | None, batch: int, steps: int) -> None:
+    if lengths is None:
+        return
+    lengths = jnp.asarray(lengths)
+    if lengths.shape != (batch,) or not jnp.issubdtype(lengths.dtype, jnp.integer):
+        raise InputError(
+            f"lengths has shape {lengths.shape} and dtype {lengths.dtype}; expected "
+            f"integers of shape {(batch,)}, one for each sequence of x"
+        )
+    if isinstance(lengths, jax.core.Tracer):
+        return  # inside jit the values are not known
+    if lengths.size and not (0 <= lengths.min() and lengths.max() <= steps):
+        raise InputError(
+            f"lengths go from {lengths.min()} to {lengths.max()}; expected 0 to "
+            f"{steps}, the steps of x"
+        )
+
+
+def _check_state(layer: "Recurrent", state: "RecurrentState", batch: int) -> None:
+    count = layer.num_layers * (1 + layer.bidirectional)
+    sizes = layer.sizes()
+    given = [s for s in state if s is not None]
+    expected = [(count, batch, n) for n in sizes]
+    if [s.shape for s in given] != expected:
+        raise InputError(
+            f"initial_state has shapes {[s.shape for s in given]}; expected "
+            f"{expected}, [layers x directions, batch, size] each"
+        )
+    for name, s in zip(("h", "c"), given, strict=False):
+        if s.dtype != layer.policy.param_dtype:
+            raise InputError(
+                f"initial_state.{name} is {s.dtype}; expected {layer.policy.param}, "
+                f"the dtype of the layer's parameters"
+            )

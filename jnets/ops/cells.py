@@ -1,0 +1,207 @@
+"""Recurrent cells: one step of each, forward and backward side by side.
+
+A cell is the mathematics of one step. The matrix products are not in it: the inputs'
+share zx = W_x x_t + b arrives ready, and a product with the state is asked for by
+`dot(k, u)`, u times the k-th recurrent matrix. Backward, `back(k, delta)` gives dE/du
+for delta = dE/d(u W_k): delta times the matrix transposed. So whoever drives the cell
+sees every u and every delta, and makes of all steps together one product per matrix:
+dW_k = sum_t u_t^T delta_t.
+
+Everything else is pointwise, on the last axis. The leading axes are free: a batch, or
+all steps and a batch at once.
+
+    forward(zx, before, p, dot) -> (after, saved)
+    backward(saved, before, after, d_after, p, back) -> (d_zx, d_before, d_p)
+
+before and after are tuples of states, h first; p are the cell's parameters that are no
+matrices. Axes: B batch, H hidden, G gates.
+"""
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jnets.errors import InputError
+from jnets.typing import Array
+
+State = tuple[Array, ...]
+Dot = Callable[[int, Array], Array]
+
+
+class Matrix(NamedTuple):
+    """A recurrent matrix: its name among parameters, rows and columns in units of H, or
+    "P", the size of a projection."""
+
+    name: str
+    rows: int | str
+    columns: int | str
+
+
+class Cell(NamedTuple):
+    """One step of a recurrence; see this file's head for the two functions.
+
+    zx has `gates` * H columns; `states` arrays [B, H] are carried; `vectors` are the
+    names of p and their sizes in units of H.
+    """
+
+    forward: Callable[..., tuple[State, Any]]
+    backward: Callable[..., tuple[Array, State, State]]
+    gates: int
+    states: int = 1
+    matrices: tuple[Matrix, ...] = ()
+    vectors: tuple[tuple[str, int], ...] = ()
+
+
+def square(gates: int) -> tuple[Matrix, ...]:
+    """The one matrix of most cells: all gates read h."""
+    return (Matrix("recurrent_kernel", 1, gates),)
+
+
+# f, and dE/dz from h = f(z) and dE/dh
+_ELMAN = {
+    "tanh": (jnp.tanh, lambda h, dh: dh * (1 - h * h)),
+    "relu": (jax.nn.relu, lambda h, dh: jnp.where(h > 0, dh, 0)),
+    "identity": (lambda z: z, lambda h, dh: dh),
+}
+
+
+@cache
+def elman(activation: str = "tanh") -> Cell:
+    """h_t = f(W_x x_t + b + W_h h_{t-1}); Elman 1990, with f tanh, relu or identity.
+
+    Errors: InputError for another activation.
+    """
+    if activation not in _ELMAN:
+        raise InputError(
+            f"activation={activation!r} is unknown; expected one of {list(_ELMAN)}"
+        )
+    f, derivative = _ELMAN[activation]
+
+    def forward(zx, before, p, dot):
+        (h,) = before
+        return (f(zx + dot(0, h)),), ()
+
+    def backward(saved, before, after, d_after, p, back):
+        delta = derivative(after[0], d_after[0])
+        return delta, (back(0, delta),), ()
+
+    return Cell(forward, backward, 1, matrices=square(1))
+
+
+def row_sum(x: Array) -> Array:
+    """Over all axes but the last: the gradient of what every row shares."""
+    return x.reshape(-1, x.shape[-1]).sum(0)
+
+
+def as_row(x: Array, like: Array) -> Array:
+    """[H] as [1, ..., H], as implicit rank promotion is an error in tests."""
+    return x.reshape((1,) * (like.ndim - 1) + x.shape)
+
+
+@cache
+def gru(reset_after: bool = True) -> Cell:
+    """The gated recurrent unit: h_t = (1 - z) n + z h_{t-1}.
+
+    r, z = sigmoid of their blocks of W_x x_t + b + W_h h_{t-1}, in the order r, z, n.
+    `reset_after`: n = tanh(zx_n + r (W_n h_{t-1} + b_hn)), p = (b_hn,): PyTorch's,
+    cuDNN's and Flax's. Otherwise n = tanh(zx_n + W_n (r h_{t-1})), two products one
+    after the other (Cho et al. 2014).
+    """
+
+    def after_forward(zx, before, p, dot):
+        (h,) = before
+        x_r, x_z, x_n = jnp.split(zx, 3, axis=-1)
+        z_r, z_z, u = jnp.split(dot(0, h), 3, axis=-1)
+        u = u + as_row(p[0], u)
+        r, z = jax.nn.sigmoid(x_r + z_r), jax.nn.sigmoid(x_z + z_z)
+        n = jnp.tanh(x_n + r * u)
+        return (n + z * (h - n),), (r, z, n, u)
+
+    def after_backward(saved, before, after, d_after, p, back):
+        (r, z, n, u), (h,), (dh,) = saved, before, d_after
+        d_n = dh * (1 - z) * (1 - n * n)
+        d_z = dh * (h - n) * z * (1 - z)
+        d_r = d_n * u * r * (1 - r)
+        d_u = d_n * r
+        d_zx = jnp.concatenate([d_r, d_z, d_n], axis=-1)
+        d_zh = jnp.concatenate([d_r, d_z, d_u], axis=-1)
+        return d_zx, (dh * z + back(0, d_zh),), (row_sum(d_u),)
+
+    def before_forward(zx, before, p, dot):
+        (h,) = before
+        x_r, x_z, x_n = jnp.split(zx, 3, axis=-1)
+        z_r, z_z = jnp.split(dot(0, h), 2, axis=-1)
+        r, z = jax.nn.sigmoid(x_r + z_r), jax.nn.sigmoid(x_z + z_z)
+        n = jnp.tanh(x_n + dot(1, r * h))
+        return (n + z * (h - n),), (r, z, n)
+
+    def before_backward(saved, before, after, d_after, p, back):
+        (r, z, n), (h,), (dh,) = saved, before, d_after
+        d_n = dh * (1 - z) * (1 - n * n)
+        d_z = dh * (h - n) * z * (1 - z)
+        q = back(1, d_n)
+        d_r = q * h * r * (1 - r)
+        d_rz = jnp.concatenate([d_r, d_z], axis=-1)
+        d_zx = jnp.concatenate([d_rz, d_n], axis=-1)
+        return d_zx, (dh * z + q * r + back(0, d_rz),), ()
+
+    if reset_after:
+        vectors = (("recurrent_bias", 1),)
+        return Cell(after_forward, after_backward, 3, 1, square(3), vectors)
+    matrices = *square(2), Matrix("candidate_kernel", 1, 1)
+    return Cell(before_forward, before_backward, 3, 1, matrices)
+
+
+@cache
+def derived(
+    step: Callable[[Array, State, State, Dot], State],
+    gates: int,
+    states: int = 1,
+    matrices: tuple[Matrix, ...] | None = None,
+    vectors: tuple[tuple[str, int], ...] = (),
+) -> Cell:
+    """A cell from its forward part alone, step(zx, before, p, dot) -> after.
+
+    What is saved are the results of its products; the pointwise part is computed again
+    and differentiated by `jax.vjp`, from its last product back to its first. Without
+    `matrices` it has one, of all gates.
+    """
+
+    def forward(zx, before, p, dot):
+        products = []
+
+        def kept(k, u):
+            products.append(dot(k, u))
+            return products[-1]
+
+        after = step(zx, before, p, kept)
+        return after, (zx, tuple(products))
+
+    def backward(saved, before, after, d_after, p, back):
+        zx, products = saved
+        order: list[int] = []
+
+        def opened(zx, before, p, products):
+            """The step with its products given; what each is of, beside its result."""
+            results, operands = iter(products), []
+
+            def dot(k, u):
+                order.append(k)
+                operands.append(u)
+                return next(results)
+
+            return step(zx, before, p, dot), tuple(operands)
+
+        (_, operands), pull = jax.vjp(opened, zx, before, p, products)
+        d_operands = [jnp.zeros_like(u) for u in operands]
+        for j in reversed(range(len(products))):
+            # All later products' shares are known: this one's delta is complete.
+            delta = pull((d_after, tuple(d_operands)))[3][j]
+            d_operands[j] = back(order[j], delta)
+        d_zx, d_before, d_p, _ = pull((d_after, tuple(d_operands)))
+        return d_zx, d_before, d_p
+
+    return Cell(forward, backward, gates, states, matrices or square(gates), vectors)

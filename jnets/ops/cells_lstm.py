@@ -1,0 +1,126 @@
+"""Long short-term memory in its published forms, forward and backward side by side.
+
+    i, f, o = sigmoid, g = tanh of their blocks of z = W_x x_t + b + W_h h_{t-1}
+    c_t = f c_{t-1} + i g
+    h_t = o tanh(c_t)
+
+States (h, c); the blocks are in the order i, f, g, o. Axes: B batch, H hidden, G gates.
+"""
+
+from functools import cache, partial
+from typing import NamedTuple
+
+import jax.numpy as jnp
+
+from jnets.ops.cells import Cell, Dot, Matrix, State, as_row, row_sum, square
+from jnets.typing import Array
+
+
+class Kind(NamedTuple):
+    """Which form; see `lstm`."""
+
+    forget: bool
+    peepholes: bool
+    output_tanh: bool
+    projection: bool
+
+
+@cache
+def lstm(
+    *,
+    forget: bool = True,
+    peepholes: bool = False,
+    output_tanh: bool = True,
+    projection: bool = False,
+) -> Cell:
+    """The cell at this file's head, or one of its forms.
+
+    `forget=False`: f = 1, the constant error carousel (Hochreiter & Schmidhuber 1997);
+    with it Gers, Schmidhuber & Cummins 2000, and PyTorch, cuDNN and Flax. `peepholes`:
+    i and f also read p_i c_{t-1} and p_f c_{t-1}, o reads p_o c_t (Gers & Schmidhuber
+    2000); p = (p_i, p_f, p_o), or (p_i, p_o). `output_tanh=False`: h_t = o c_t (Show
+    and Tell, Vinyals et al. 2015). `projection`: h_t = W_r (o tanh(c_t)), of size P
+    (Sak, Senior & Beaufays 2014).
+    """
+    kind, gates = Kind(forget, peepholes, output_tanh, projection), 3 + forget
+    matrices, vectors = square(gates), ()
+    if projection:
+        matrices = (
+            Matrix("recurrent_kernel", "P", gates),
+            Matrix("projection_kernel", 1, "P"),
+        )
+    if peepholes:
+        vectors = tuple((f"peephole_{g}", 1) for g in ("i", *"f" * forget, "o"))
+    return Cell(
+        partial(_forward, kind), partial(_backward, kind), gates, 2, matrices, vectors
+    )
+
+
+def _forward(kind: Kind, zx: Array, before: State, p: State, dot: Dot):
+    h, c = before
+    z = zx + dot(0, h)
+    a = _peeping(kind, z, c, p) if kind.peepholes else _tanh(kind, z)
+    i, f, g, o = _gates(kind, a)
+    c = f * c + i * g
+    m = o * (jnp.tanh(c) if kind.output_tanh else c)
+    return (dot(1, m) if kind.projection else m, c), a
+
+
+def _backward(kind: Kind, a, before: State, after: State, d_after, p, back: Dot):
+    (_, c_prev), (_, c), (dm, dc) = before, after, d_after
+    i, f, g, o = _gates(kind, a)
+    if kind.projection:
+        dm = back(1, dm)
+    s = jnp.tanh(c) if kind.output_tanh else c
+    slope = 1 - s * s if kind.output_tanh else jnp.ones_like(s)
+    d_o = dm * s * o * (1 - o)
+    dc = dc + dm * o * slope
+    if kind.peepholes:
+        p_i, p_f, p_o = _vectors(kind, p, c)
+        dc = dc + p_o * d_o
+    d_i, d_g = dc * g * i * (1 - i), dc * i * (1 - g * g)
+    d_f = dc * c_prev * f * (1 - f)
+    delta = jnp.concatenate([d_i, *[d_f] * kind.forget, d_g, d_o], axis=-1)
+    dc_prev, d_p = dc * f, ()
+    if kind.peepholes:
+        dc_prev = dc_prev + p_i * d_i + p_f * d_f
+        d_p = d_i * c_prev, *[d_f * c_prev] * kind.forget, d_o * c
+    return delta, (back(0, delta), dc_prev), tuple(map(row_sum, d_p))
+
+
+def _tanh(kind: Kind, z: Array) -> Array:
+    """tanh(z / 2) of the gates, of which (1 + t) / 2 is the sigmoid; tanh(z) of g.
+
+    One tanh over all of z costs half of what sigmoids and a tanh over its parts do.
+    """
+    scale = jnp.asarray([0.5] * (1 + kind.forget) + [1.0, 0.5], z.dtype)
+    return jnp.tanh(z * as_row(jnp.repeat(scale, z.shape[-1] // len(scale)), z))
+
+
+def _peeping(kind: Kind, z: Array, c: Array, p: State) -> Array:
+    """The same where gates see the cell's state: o sees the new one."""
+    z_i, z_f, z_g, z_o = _blocks(kind, z)
+    p_i, p_f, p_o = _vectors(kind, p, c)
+    i, g = jnp.tanh((z_i + p_i * c) / 2), jnp.tanh(z_g)
+    forgets = [jnp.tanh((z_f + p_f * c) / 2)] * kind.forget
+    f = (1 + forgets[0]) / 2 if kind.forget else 1
+    c = f * c + (1 + i) / 2 * g
+    o = jnp.tanh((z_o + p_o * c) / 2)
+    return jnp.concatenate([i, *forgets, g, o], axis=-1)
+
+
+def _blocks(kind: Kind, a: Array) -> list[Array]:
+    """The parts of i, f, g, o; where there is no f, ones."""
+    parts = jnp.split(a, 3 + kind.forget, axis=-1)
+    return parts if kind.forget else [parts[0], jnp.ones_like(parts[0]), *parts[1:]]
+
+
+def _gates(kind: Kind, a: Array) -> tuple[Array, Array, Array, Array]:
+    """i, f, g, o from the tanh of all; f = 1 where there is none."""
+    i, f, g, o = _blocks(kind, a)
+    return (1 + i) / 2, (1 + f) / 2, g, (1 + o) / 2
+
+
+def _vectors(kind: Kind, p: State, like: Array) -> tuple[Array, Array, Array]:
+    p_i, *p_f, p_o = (as_row(each, like) for each in p)
+    return p_i, p_f[0] if p_f else jnp.zeros_like(p_i), p_o

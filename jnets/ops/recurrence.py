@@ -1,0 +1,108 @@
+"""What a recurrence is made of, whichever way it is run.
+
+`unroll.loop` and `unroll.scan` run it forward and leave gradients to autodiff;
+`bptt.bptt` has its own. All three take these arguments and give (hs, final state).
+
+Axes: T steps, B batch, F features, H hidden, G gates.
+"""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from jnets.ops.cells import Cell, Dot, State
+from jnets.typing import Array
+
+
+class Weights(NamedTuple):
+    """Of one layer in one direction, without a layer's names."""
+
+    input: Array  # F x GH
+    bias: Array | None  # GH
+    recurrent: tuple[Array, ...]  # the cell's matrices: H x GH, ...
+    pointwise: tuple[Array, ...] = ()  # the cell's vectors: H, ...
+
+
+class Steps(NamedTuple):
+    """What differs from step to step; None where nothing does.
+
+    `valid` bool [T, B]: at other steps the state stays as it is, so that the final
+    state is that of the last valid step. `resets` bool [T, B]: the state is the initial
+    one again before this step. `drop` [B, H]: a factor on what the recurrent products
+    read, the same at all steps (variational dropout, Gal & Ghahramani 2016).
+    """
+
+    valid: Array | None = None
+    resets: Array | None = None
+    drop: Array | None = None
+
+
+ALIKE = Steps()  # every step is valid, none starts anew, nothing is dropped
+
+
+class Form(NamedTuple):
+    """The static part: the cell, and how it is run.
+
+    `reverse`: from the last step to the first. `window`: gradients do not pass from a
+    step to the one before where t is a multiple of it, t counted in running order:
+    truncated backpropagation through time with the state carried on. `compute`: the
+    dtype of all products' factors; sums and states keep x's.
+    """
+
+    cell: Cell
+    reverse: bool = False
+    window: int | None = None
+    compute: str | None = None
+
+
+def product(form: Form, x: Array, w: Array) -> Array:
+    """x w, in the compute dtype, summed in x's."""
+    if form.compute is None:
+        return x @ w
+    factors = x.astype(form.compute), w.astype(form.compute)
+    return jnp.matmul(*factors, preferred_element_type=x.dtype)
+
+
+def inputs_share(form: Form, weights: Weights, x: Array) -> Array:
+    """zx = x W_x + b for all steps by one product: [T, B, F] -> [T, B, GH]."""
+    zx = product(form, x, weights.input)
+    return zx if weights.bias is None else zx + weights.bias[None, None]
+
+
+def products(form: Form, weights: Weights, steps: Steps) -> Dot:
+    """The cell's `dot`: u times the k-th matrix, after dropout."""
+
+    def dot(k: int, u: Array) -> Array:
+        return product(form, dropped(steps, k, u), weights.recurrent[k])
+
+    return dot
+
+
+def dropped(steps: Steps, k: int, u: Array) -> Array:
+    """Dropout is of the first product's operand, the state or what is made of it."""
+    if steps.drop is None or k > 0:
+        return u
+    return u * jnp.broadcast_to(steps.drop, u.shape)
+
+
+def where(condition: Array, one: State, other: State) -> State:
+    """Row by row: condition [..., B], states [..., B, H]."""
+    return tuple(
+        jnp.where(condition[..., None], *jnp.broadcast_arrays(a, b))
+        for a, b in zip(one, other, strict=True)
+    )
+
+
+def cuts(form: Form, length: int) -> np.ndarray | None:
+    """bool [T]: steps before which gradients end; none at the first."""
+    if form.window is None:
+        return None
+    t = np.arange(length)
+    t = length - 1 - t if form.reverse else t
+    return (t > 0) & (t % form.window == 0)
+
+
+def cut(state: State) -> State:
+    return tuple(map(lax.stop_gradient, state))
