@@ -49,6 +49,10 @@ class Direction(nn.Module):
         self, x: Array, steps: Steps, start: State | None, train: bool
     ) -> tuple[Array, State]:
         spec, batch = self.spec, x.shape[1]
+        if self.reverse and steps.resets is not None:
+            # Running back, a sequence is over before the last step of the one before.
+            later = jnp.zeros_like(steps.resets[:1])
+            steps = steps._replace(resets=jnp.concatenate([steps.resets[1:], later]))
         weights = self._weights(x.shape[-1])
         start = start or self._start(batch)
         rate = spec.recurrent_dropout
