@@ -80,10 +80,10 @@ class Direction(nn.Module):
             blocks = 1 if units[1] == "P" else units[1]
             init = recurrent_init.kernel(spec.recurrent_scheme, h, blocks)
             recurrent.append(self._param(name, init, rows, columns))
-        vectors = (
-            self._param(name, recurrent_init.vector(name, spec.scheme, h), n * h)
-            for name, n in cell.vectors
-        )
+        vectors = []
+        for name, n in cell.vectors:
+            init = recurrent_init.vector(name, spec.scheme, h, spec.forget_bias)
+            vectors.append(self._param(name, init, n * h))
         return Weights(w_x, bias, tuple(recurrent), tuple(vectors))
 
     def _param(self, name: str, init: recurrent_init.Initializer, *shape: int) -> Array:

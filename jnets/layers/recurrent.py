@@ -14,11 +14,17 @@ import jax.numpy as jnp
 
 from jnets.layers.direction import Direction, Spec
 from jnets.layers.policy import Policy
-from jnets.layers.recurrent_input import check_fields, check_inputs, valid_steps
+from jnets.layers.recurrent_input import (
+    check_fields,
+    check_inputs,
+    plain,
+    valid_steps,
+)
 from jnets.ops.bptt import Save
 from jnets.ops.cells import Cell, elman, gru
 from jnets.ops.cells import State as CellState
 from jnets.ops.cells_lstm import lstm
+from jnets.ops.cells_normed import normed_elman, normed_gru, normed_lstm
 from jnets.ops.recurrence import Steps
 from jnets.typing import Array
 
@@ -46,10 +52,11 @@ class Recurrent(nn.Module):
     `variational`, of the same units at all steps, and of the inputs too;
     `recurrent_dropout` of the same units of h at all steps (Gal & Ghahramani 2016).
     They act with train=True and draw from the "dropout" key. `residual` adds a layer's
-    input to its output where sizes agree. `learned_start` makes the initial state a
-    parameter. `window` ends gradients every so many steps (truncated BPTT). `save` and
-    `unroll` are those of `jnets.ops.bptt.bptt`: what is computed anew going backward,
-    and how many steps are one turn of the loop.
+    input to its output where sizes agree. `layer_norm` is that of
+    `jnets.ops.cells_normed`, of the plain cells. `learned_start` makes the initial
+    state a parameter. `window` ends gradients every so many steps (truncated BPTT).
+    `save` and `unroll` are those of `jnets.ops.bptt.bptt`: what is computed anew going
+    backward, and how many steps are one turn of the loop.
 
     Parameters, for layer0, layer0_reverse, layer1, ...: `kernel` [F, G H], `bias`
     [G H], `recurrent_kernel` [P, G H] and the cell's own.
@@ -63,6 +70,7 @@ class Recurrent(nn.Module):
     variational: bool = False
     recurrent_dropout: float = 0.0
     residual: bool = False
+    layer_norm: bool = False
     learned_start: bool = False
     use_bias: bool = True
     scheme: str = "pytorch_uniform"
@@ -117,7 +125,7 @@ class Recurrent(nn.Module):
             self.cell(),
             self.hidden,
             self.sizes(),
-            self.use_bias,
+            self.use_bias and not self.layer_norm,
             self.learned_start,
             self.recurrent_dropout,
             self.scheme,
@@ -142,6 +150,9 @@ class RNN(Recurrent):
     own: Cell | None = None
 
     def cell(self) -> Cell:
+        if self.layer_norm:
+            plain(self, own=None)
+            return normed_elman(self.activation)
         return self.own or elman(self.activation)
 
 
@@ -161,6 +172,9 @@ class LSTM(Recurrent):
     projection: int | None = None
 
     def cell(self) -> Cell:
+        if self.layer_norm:
+            plain(self, forget=True, peepholes=False, output_tanh=True, projection=None)
+            return normed_lstm()
         return lstm(
             forget=self.forget,
             peepholes=self.peepholes,
@@ -181,6 +195,9 @@ class GRU(Recurrent):
     reset_after: bool = True
 
     def cell(self) -> Cell:
+        if self.layer_norm:
+            plain(self, reset_after=True)
+            return normed_gru()
         return gru(self.reset_after)
 
 

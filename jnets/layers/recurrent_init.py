@@ -56,10 +56,17 @@ def bias(scheme: str, hidden: int, cell: Cell, *, forget: float = 0.0) -> Initia
     return init
 
 
-def vector(name: str, scheme: str, hidden: int) -> Initializer:
-    """Of a cell's vectors: gains of a normalisation are 1, others as biases are."""
+def vector(name: str, scheme: str, hidden: int, forget: float = 0.0) -> Initializer:
+    """Of a cell's vectors: a normalisation starts as what it is called, gains at 1 and
+    shifts at 0 but for the forget gate's; others start as biases do."""
     if name.startswith("gain"):
         return jax.nn.initializers.ones
+    if name == "shift" and forget:
+
+        def init(key, shape, dtype=jnp.float32):
+            return jnp.zeros(shape, dtype).at[hidden : 2 * hidden].add(forget)
+
+        return init
     if scheme == "pytorch_uniform" and not name.startswith("shift"):
         return symmetric_uniform(hidden**-0.5)
     return jax.nn.initializers.zeros

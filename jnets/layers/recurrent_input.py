@@ -48,6 +48,17 @@ def check_fields(layer: "Recurrent") -> None:
         recurrent_init.check("recurrent_scheme", layer.recurrent_scheme, inner=True)
 
 
+def plain(layer: "Recurrent", **fields: object) -> None:
+    """Raise an InputError unless these fields are what layer_norm=True needs."""
+    for name, expected in fields.items():
+        value = getattr(layer, name)
+        if value != expected:
+            raise InputError(
+                f"{name}={value!r} with layer_norm=True is not there; expected "
+                f"{name}={expected!r}"
+            )
+
+
 def check_inputs(
     layer: "Recurrent",
     x: Array,
