@@ -14,7 +14,7 @@ from jax import lax
 
 from jnets.errors import InputError
 from jnets.layers.direction import Direction
-from jnets.ops.cells import State
+from jnets.ops.cells import Cell, State
 from jnets.ops.recurrence import (
     Form,
     Steps,
@@ -46,11 +46,16 @@ def gradient_flow(objective: Callable[[], Array]) -> Flow:
     shapes: dict[str, Any] = {}
 
     def measured(taps: dict[str, State]) -> Array:
+        met: set[str] = set()
+
         def interceptor(next_fun, args, kwargs, context):
             module = context.module
             if not isinstance(module, Direction) or context.method_name != "__call__":
                 return next_fun(*args, **kwargs)
             name = "/".join(module.path)
+            if name in met:
+                raise InputError(f"objective calls {name} twice; expected once")
+            met.add(name)
             form, weights, x, start, steps = _recurrence(module, *args, **kwargs)
             shapes[name] = tuple((len(x), *s.shape) for s in start), start[0].dtype
             return _tapped(form, weights, x, start, steps, taps.get(name))
@@ -102,6 +107,14 @@ def gradient_metrics(
     return metrics
 
 
+def layer_weights(cell: Cell, params: Any) -> Weights:
+    """The weights of one layer in one direction, from its parameters by name: what
+    `jnets.ops.taken_apart` and `jnets.ops.jacobians` take."""
+    matrices = tuple(params[matrix.name] for matrix in cell.matrices)
+    vectors = tuple(params[name] for name, _ in cell.vectors)
+    return Weights(params["kernel"], params.get("bias"), matrices, vectors)
+
+
 def largest_singular_value(matrix: Array) -> Array:
     """The root of the largest eigenvalue of W^T W: a tenth of the time of an SVD."""
     small = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
@@ -121,7 +134,7 @@ def _recurrence(
     if module.reverse and steps.resets is not None:
         later = jnp.zeros_like(steps.resets[:1])
         steps = steps._replace(resets=jnp.concatenate([steps.resets[1:], later]))
-    weights = module._weights(x.shape[-1])
+    weights = layer_weights(spec.cell, module.variables["params"])
     start = start or module._start(x.shape[1])
     compute = policy.compute if policy.compute != policy.param else None
     form = Form(spec.cell, module.reverse, spec.window, compute)

@@ -5,10 +5,9 @@ Of each cell PyTorch has weight_ih [G H, F], weight_hh [G H, P], bias_ih and bia
 `_l0_reverse`, `_l1`, .... Gates are in the order i, f, g, o and r, z, n, as here.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any
-
-import numpy as np
 
 from jnets.errors import InputError
 from jnets.interop import recurrent
@@ -26,7 +25,8 @@ def recurrent_to_variables(
     `state_dict` is that of torch.nn.RNN (tanh or relu), LSTM or GRU, of NumPy arrays or
     PyTorch tensors; or of a model that has one, whose names start with `prefix`, dot
     included. Returns {"params": ...} of NumPy arrays in the dtype given. PyTorch's two
-    biases are one here, their sum; but bias_hh of a GRU's n is `recurrent_bias`.
+    biases are one here, their sum; but bias_hh of a GRU's n is `recurrent_bias`. (So a
+    step of gradient descent, which moves both, moves the sum twice as far there.)
     `bias=False` is `use_bias=False`, `proj_size` is `projection`.
 
     Errors: InputError, naming tensors both ways, if the state dict has a tensor that
@@ -34,7 +34,8 @@ def recurrent_to_variables(
     the layer is of a form that PyTorch does not have.
     """
     _check(layer)
-    arrays = {k: array(v) for k, v in state_dict.items() if k.startswith(prefix)}
+    whole = {k: array(v) for k, v in state_dict.items()}
+    arrays = {k: v for k, v in whole.items() if k.startswith(prefix)}
 
     def name(k: int, tensor: str) -> str:
         return f"{prefix}{tensor}{_end(layer, k)}"
@@ -44,7 +45,7 @@ def recurrent_to_variables(
         CONVENTION,
         layer,
         Given("state_dict", arrays, name, features),
-        lambda: _hint(state_dict, layer, prefix),
+        lambda: _hint(whole, layer, prefix),
     )
 
 
@@ -124,25 +125,28 @@ def _end(layer: Recurrent, k: int) -> str:
     return f"_l{number}{'_reverse' * reverse}"
 
 
-def _hint(state_dict: Mapping[str, Any], layer: Recurrent, prefix: str) -> str:
-    """Where the weights are, or which layer they are of, as far as names tell."""
+def _hint(arrays: Tensors, layer: Recurrent, prefix: str) -> str:
+    """Where the weights are, or of which layer, as far as names tell."""
     first = "weight_hh_l0"
-    if f"{prefix}{first}" not in state_dict:
-        others = sorted(k.removesuffix(first) for k in state_dict if k.endswith(first))
+    if f"{prefix}{first}" not in arrays:
+        others = sorted(k.removesuffix(first) for k in arrays if k.endswith(first))
         return f"; it has weights at prefix={others[0]!r}" if others else ""
-    names = {k.removeprefix(prefix) for k in state_dict if k.startswith(prefix)}
-    numbers = (n.removesuffix("_reverse").rpartition("_l")[2] for n in names)
+    names = {k.removeprefix(prefix) for k in arrays if k.startswith(prefix)}
     found: dict[str, Any] = {
-        "num_layers": 1 + max(int(n) for n in numbers if n.isdecimal()),
+        "num_layers": sum(bool(re.fullmatch(r"weight_hh_l\d+", n)) for n in names),
         "bidirectional": f"{first}_reverse" in names,
         "use_bias": "bias_hh_l0" in names,
     }
-    rows, columns, *_ = *np.shape(array(state_dict[f"{prefix}{first}"])), 0, 0
+    rows, hidden = (recurrent.size(arrays, f"{prefix}{first}", n) for n in (0, 1))
     if "weight_hr_l0" in names:
-        found["projection"] = columns
-        *_, columns = 0, *np.shape(array(state_dict[f"{prefix}weight_hr_l0"]))
-    kind = KINDS.get(rows / columns if columns else 0)
-    if kind is None or ("projection" in found and kind is not LSTM):
+        found["projection"] = hidden
+        hidden = recurrent.size(arrays, f"{prefix}weight_hr_l0", 1)
+    kind = LSTM if "projection" in found else KINDS.get(rows // hidden, type(layer))
+    other = kind(hidden=hidden, **found)
+    if recurrent.title(other) == recurrent.title(layer):
         return ""
-    fitting = recurrent.title(kind(hidden=columns, **found))
-    return f"; it is one of {fitting}" if fitting != recurrent.title(layer) else ""
+    try:
+        recurrent_to_variables(arrays, other, prefix)
+    except InputError:
+        return ""
+    return f"; it is one of {recurrent.title(other)}"

@@ -138,10 +138,11 @@ def check(convention: Convention, layer: Recurrent) -> None:
         value = getattr(layer, name, values[0])
         if value not in values:
             plain = isinstance(value, bool | int | str)
-            expected = " or ".join(repr(v) for v in values)
+            told = repr(value) if plain else f"a {type(value).__name__}"
+            expected = " or ".join(map(repr, values))
             raise InputError(
-                f"{name}={value if plain else type(value).__name__} has no counterpart "
-                f"in {convention.framework}; expected {name}={expected}"
+                f"{name}={told} has no counterpart in {convention.framework}; "
+                f"expected {name}={expected}"
             )
 
 

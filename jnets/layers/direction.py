@@ -3,18 +3,23 @@
 Axes: T steps, B batch, F features, H hidden, P columns of h, G gates.
 """
 
+import logging
 from typing import NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from jnets.errors import InputError
 from jnets.layers import recurrent_init
 from jnets.layers.policy import Policy
 from jnets.ops.bptt import Save, bptt
 from jnets.ops.cells import Cell, State
+from jnets.ops.cudnn import cudnn_lstm, obstacle
 from jnets.ops.recurrence import Form, Steps, Weights
 from jnets.typing import Array
+
+LOG = logging.getLogger("jnets.recurrent")
 
 
 class Spec(NamedTuple):
@@ -35,6 +40,7 @@ class Spec(NamedTuple):
     window: int | None
     save: Save
     unroll: int
+    implementation: str
     policy: Policy
 
 
@@ -46,7 +52,12 @@ class Direction(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: Array, steps: Steps, start: State | None, train: bool
+        self,
+        x: Array,
+        steps: Steps,
+        lengths: Array | None,
+        start: State | None,
+        train: bool,
     ) -> tuple[Array, State]:
         spec, batch = self.spec, x.shape[1]
         if self.reverse and steps.resets is not None:
@@ -64,7 +75,22 @@ class Direction(nn.Module):
         compute = policy.compute if policy.compute != policy.param else None
         form = Form(spec.cell, self.reverse, spec.window, compute)
         x = x.astype(policy.param)  # states, and sums of products, are of this dtype
+        if self._on_cudnn(obstacle(form, x, steps, lengths)):
+            return cudnn_lstm(form, weights, x, start, lengths)
         return bptt(form, weights, x, start, steps, save=spec.save, unroll=spec.unroll)
+
+    def _on_cudnn(self, obstacle: str | None) -> bool:
+        """Whether cuDNN runs this; said in the log of "jnets.recurrent"."""
+        asked = self.spec.implementation
+        if asked == "cudnn" and obstacle:
+            raise InputError(
+                f"implementation='cudnn' cannot run {self.name}: {obstacle}; expected "
+                f"'auto' or 'scan' here"
+            )
+        chosen = "scan" if asked == "scan" or obstacle else "cudnn"
+        because = f" ({obstacle})" if asked == "auto" and obstacle else ""
+        LOG.info("%s runs by %s%s", self.name, chosen, because)
+        return chosen == "cudnn"
 
     def _weights(self, features: int) -> Weights:
         spec, h, cell = self.spec, self.spec.hidden, self.spec.cell

@@ -56,7 +56,10 @@ class Recurrent(nn.Module):
     `jnets.ops.cells_normed`, of the plain cells. `learned_start` makes the initial
     state a parameter. `window` ends gradients every so many steps (truncated BPTT).
     `save` and `unroll` are those of `jnets.ops.bptt.bptt`: what is computed anew going
-    backward, and how many steps are one turn of the loop.
+    backward, and how many steps are one turn of the loop. `implementation` is "scan",
+    "cudnn", which says what stands in its way, or "auto", cuDNN where nothing does
+    (`jnets.ops.cudnn`); what was chosen is in the log of "jnets.recurrent". Programs
+    to be exported, and layers under `vmap`, need "scan" on a GPU.
 
     Parameters, for layer0, layer0_reverse, layer1, ...: `kernel` [F, G H], `bias`
     [G H], `recurrent_kernel` [P, G H] and the cell's own.
@@ -78,6 +81,7 @@ class Recurrent(nn.Module):
     window: int | None = None
     save: Save = "gates"
     unroll: int = 1
+    implementation: str = "auto"
     policy: Policy = Policy()
 
     def cell(self) -> Cell:
@@ -110,7 +114,7 @@ class Recurrent(nn.Module):
             for reverse in (False, True) if self.bidirectional else (self.reverse,):
                 suffix = "_reverse" * (self.bidirectional and reverse)
                 one = Direction(spec, reverse, name=f"layer{layer}{suffix}")
-                hs, final = one(y, steps, next(given), train)
+                hs, final = one(y, steps, lengths, next(given), train)
                 outputs.append(hs)
                 finals.append(final)
             out = jnp.concatenate(outputs, axis=-1)
@@ -134,6 +138,7 @@ class Recurrent(nn.Module):
             self.window,
             self.save,
             self.unroll,
+            self.implementation,
             self.policy,
         )
 

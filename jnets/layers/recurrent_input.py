@@ -43,6 +43,11 @@ def check_fields(layer: "Recurrent") -> None:
             f"save={layer.save!r} is unknown; expected 'gates', 'states', 'sqrt' or a "
             f"number of steps"
         )
+    if layer.implementation not in ("auto", "scan", "cudnn"):
+        raise InputError(
+            f"implementation={layer.implementation!r} is unknown; expected 'auto', "
+            f"'scan' or 'cudnn'"
+        )
     recurrent_init.check("scheme", layer.scheme)
     if layer.recurrent_scheme is not None:
         recurrent_init.check("recurrent_scheme", layer.recurrent_scheme, inner=True)

@@ -25,7 +25,6 @@ class Kind(NamedTuple):
     projection: bool
 
 
-@cache
 def lstm(
     *,
     forget: bool = True,
@@ -42,15 +41,21 @@ def lstm(
     and Tell, Vinyals et al. 2015). `projection`: h_t = W_r (o tanh(c_t)), of size P
     (Sak, Senior & Beaufays 2014).
     """
-    kind, gates = Kind(forget, peepholes, output_tanh, projection), 3 + forget
+    return _cell(Kind(forget, peepholes, output_tanh, projection))
+
+
+@cache
+def _cell(kind: Kind) -> Cell:
+    """The same cell for the same kind, so that what it was compiled for is found."""
+    gates = 3 + kind.forget
     matrices, vectors = square(gates), ()
-    if projection:
+    if kind.projection:
         matrices = (
             Matrix("recurrent_kernel", "P", gates),
             Matrix("projection_kernel", 1, "P"),
         )
-    if peepholes:
-        vectors = tuple((f"peephole_{g}", 1) for g in ("i", *"f" * forget, "o"))
+    if kind.peepholes:
+        vectors = tuple((f"peephole_{g}", 1) for g in ("i", *"f" * kind.forget, "o"))
     return Cell(
         partial(_forward, kind), partial(_backward, kind), gates, 2, matrices, vectors
     )

@@ -121,7 +121,7 @@ def sweep(
         at, d_h = each
         return back(form, weights, steps, at, (carry[0] + d_h, *carry[1:]))
 
-    nothing = tuple(jnp.zeros_like(s[0]) for s in run.after)
+    nothing = tuple(jnp.zeros(s.shape[1:], s.dtype) for s in run.after)
     return lax.scan(step, nothing, (run, d_hs), reverse=not form.reverse)[1]
 
 
@@ -245,8 +245,10 @@ def windowed_gradients(
 
     def step(youngest: State, each):
         at, d_h = each
-        aged = tuple(jnp.concatenate([jnp.zeros_like(y[:1]), y]) for y in youngest)
-        d_after = (aged[0].at[0].set(d_h), *aged[1:])
+        new = d_h, *(jnp.zeros(y.shape[1:], y.dtype) for y in youngest[1:])
+        d_after = tuple(
+            jnp.concatenate([d[None], y]) for d, y in zip(new, youngest, strict=True)
+        )
         d_before, errors = jax.vmap(lambda d: back(form, weights, steps, at, d))(
             d_after
         )
