@@ -102,9 +102,24 @@ def gradient_metrics(
             f"{name}/first": norms[0],
             f"{name}/last": norms[-1],
             f"{name}/ratio": norms[0] / norms[-1],
-            f"{name}/sigma_max": largest_singular_value(weights["recurrent_kernel"]),
+            f"{name}/sigma_max": sigma_max(weights["recurrent_kernel"]),
         }
     return metrics
+
+
+def sigma_max(matrix: Array, iterations: int = 50) -> Array:
+    """The largest singular value, by the power method: from below, in 50 iterations to
+    0.4 % at worst, and to rounding unless another comes within a few percent of it.
+
+    An exact decomposition would cost more than the training step.
+    """
+    start = jax.random.normal(jax.random.key(0), matrix.shape[1:], matrix.dtype)
+
+    def better(_, v: Array) -> Array:
+        v = (matrix @ v) @ matrix
+        return v / jnp.maximum(jnp.linalg.norm(v), jnp.finfo(v.dtype).tiny)
+
+    return jnp.linalg.norm(matrix @ lax.fori_loop(0, iterations, better, start))
 
 
 def layer_weights(cell: Cell, params: Any) -> Weights:
@@ -115,16 +130,16 @@ def layer_weights(cell: Cell, params: Any) -> Weights:
     return Weights(params["kernel"], params.get("bias"), matrices, vectors)
 
 
-def largest_singular_value(matrix: Array) -> Array:
-    """The root of the largest eigenvalue of W^T W: a tenth of the time of an SVD."""
-    small = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
-    return jnp.sqrt(jnp.maximum(jnp.linalg.eigvalsh(small @ small.T)[-1], 0))
-
-
 def _recurrence(
-    module: Direction, x: Array, steps: Steps, start: State | None, train: bool
+    module: Direction,
+    x: Array,
+    steps: Steps,
+    lengths: Array | None,
+    start: State | None,
+    train: bool,
 ) -> tuple[Form, Weights, Array, State, Steps]:
     """What a layer in one direction runs."""
+    del lengths  # they are in steps.valid
     spec, policy = module.spec, module.spec.policy
     if train and spec.recurrent_dropout:
         raise InputError(

@@ -234,7 +234,7 @@ def _pull(static, shared: Shared, state: State, at: At, kept: Kept, d_hs, d_stat
 
     def step(carry, each):
         d_after, d_start, d_p = carry
-        before, after, saved, d_h, at = each
+        partials, d_h, at = each
         d_after = (d_after[0] + d_h, *d_after[1:])
         d_cell = d_after
         if at.valid is not None:
@@ -248,7 +248,7 @@ def _pull(static, shared: Shared, state: State, at: At, kept: Kept, d_hs, d_stat
             )
 
         d_zx, d_before, d_more = form.cell.backward(
-            saved, before, after, d_cell, weights.pointwise, back
+            partials, d_cell, weights.pointwise, back
         )
         if at.valid is not None:
             d_before = where(at.valid, d_before, d_after)
@@ -262,7 +262,8 @@ def _pull(static, shared: Shared, state: State, at: At, kept: Kept, d_hs, d_stat
 
     d_start = _zeros(shared.start)
     d_p = tuple(map(jnp.zeros_like, weights.pointwise))
-    each = before, kept.after, kept.saved, d_hs, at._replace(x=None)
+    partials = form.cell.partials(kept.saved, before, kept.after, weights.pointwise)
+    each = partials, d_hs, at._replace(x=None)
     (d_state, d_start, d_p), (d_zx, deltas) = lax.scan(
         step,
         (d_state, d_start, d_p),

@@ -7,14 +7,16 @@ for delta = dE/d(u W_k): delta times the matrix transposed. So whoever drives th
 sees every u and every delta, and makes of all steps together one product per matrix:
 dW_k = sum_t u_t^T delta_t.
 
-Everything else is pointwise, on the last axis. The leading axes are free: a batch, or
-all steps and a batch at once.
-
     forward(zx, before, p, dot) -> (after, saved)
-    backward(saved, before, after, d_after, p, back) -> (d_zx, d_before, d_p)
+    partials(saved, before, after, p) -> the step's own derivatives
+    backward(partials, d_after, p, back) -> (d_zx, d_before, d_p)
 
 before and after are tuples of states, h first; p are the cell's parameters that are no
-matrices. Axes: B batch, H hidden, G gates.
+matrices. The partials of all steps are computed at once, before the first step back:
+what is left to do one step after the other is linear, and little. Everything else is
+pointwise, on the last axis; leading axes are free: a batch, or all steps and a batch.
+
+Axes: B batch, H hidden, G gates.
 """
 
 from collections.abc import Callable
@@ -25,6 +27,7 @@ import jax
 import jax.numpy as jnp
 
 from jnets.errors import InputError
+from jnets.ops.activations import identity
 from jnets.typing import Array
 
 State = tuple[Array, ...]
@@ -41,13 +44,14 @@ class Matrix(NamedTuple):
 
 
 class Cell(NamedTuple):
-    """One step of a recurrence; see this file's head for the two functions.
+    """One step of a recurrence; see this file's head for its three functions.
 
     zx has `gates` * H columns; `states` arrays [B, H] are carried; `vectors` are the
     names of p and their sizes in units of H.
     """
 
     forward: Callable[..., tuple[State, Any]]
+    partials: Callable[..., Any]
     backward: Callable[..., tuple[Array, State, State]]
     gates: int
     states: int = 1
@@ -60,11 +64,11 @@ def square(gates: int) -> tuple[Matrix, ...]:
     return (Matrix("recurrent_kernel", 1, gates),)
 
 
-# f, and dE/dz from h = f(z) and dE/dh
+# f, and f'(z) from h = f(z)
 _ELMAN = {
-    "tanh": (jnp.tanh, lambda h, dh: dh * (1 - h * h)),
-    "relu": (jax.nn.relu, lambda h, dh: jnp.where(h > 0, dh, 0)),
-    "identity": (lambda z: z, lambda h, dh: dh),
+    "tanh": (jnp.tanh, lambda h: 1 - h * h),
+    "relu": (jax.nn.relu, lambda h: (h > 0).astype(h.dtype)),
+    "identity": (identity, jnp.ones_like),
 }
 
 
@@ -84,11 +88,14 @@ def elman(activation: str = "tanh") -> Cell:
         (h,) = before
         return (f(zx + dot(0, h)),), ()
 
-    def backward(saved, before, after, d_after, p, back):
-        delta = derivative(after[0], d_after[0])
+    def partials(saved, before, after, p):
+        return derivative(after[0])
+
+    def backward(slope, d_after, p, back):
+        delta = d_after[0] * slope
         return delta, (back(0, delta),), ()
 
-    return Cell(forward, backward, 1, matrices=square(1))
+    return Cell(forward, partials, backward, 1, matrices=square(1))
 
 
 def row_sum(x: Array) -> Array:
@@ -101,7 +108,6 @@ def as_row(x: Array, like: Array) -> Array:
     return x.reshape((1,) * (like.ndim - 1) + x.shape)
 
 
-@cache
 def gru(reset_after: bool = True) -> Cell:
     """The gated recurrent unit: h_t = (1 - z) n + z h_{t-1}.
 
@@ -110,49 +116,76 @@ def gru(reset_after: bool = True) -> Cell:
     cuDNN's and Flax's. Otherwise n = tanh(zx_n + W_n (r h_{t-1})), two products one
     after the other (Cho et al. 2014).
     """
+    return _RESET_AFTER if reset_after else _RESET_BEFORE
 
-    def after_forward(zx, before, p, dot):
-        (h,) = before
-        x_r, x_z, x_n = jnp.split(zx, 3, axis=-1)
-        z_r, z_z, u = jnp.split(dot(0, h), 3, axis=-1)
-        u = u + as_row(p[0], u)
-        r, z = jax.nn.sigmoid(x_r + z_r), jax.nn.sigmoid(x_z + z_z)
-        n = jnp.tanh(x_n + r * u)
-        return (n + z * (h - n),), (r, z, n, u)
 
-    def after_backward(saved, before, after, d_after, p, back):
-        (r, z, n, u), (h,), (dh,) = saved, before, d_after
-        d_n = dh * (1 - z) * (1 - n * n)
-        d_z = dh * (h - n) * z * (1 - z)
-        d_r = d_n * u * r * (1 - r)
-        d_u = d_n * r
-        d_zx = jnp.concatenate([d_r, d_z, d_n], axis=-1)
-        d_zh = jnp.concatenate([d_r, d_z, d_u], axis=-1)
-        return d_zx, (dh * z + back(0, d_zh),), (row_sum(d_u),)
+def _after_forward(zx, before, p, dot):
+    (h,) = before
+    x_r, x_z, x_n = jnp.split(zx, 3, axis=-1)
+    z_r, z_z, u = jnp.split(dot(0, h), 3, axis=-1)
+    u = u + as_row(p[0], u)
+    r, z = jax.nn.sigmoid(x_r + z_r), jax.nn.sigmoid(x_z + z_z)
+    n = jnp.tanh(x_n + r * u)
+    return (n + z * (h - n),), (r, z, n, u)
 
-    def before_forward(zx, before, p, dot):
-        (h,) = before
-        x_r, x_z, x_n = jnp.split(zx, 3, axis=-1)
-        z_r, z_z = jnp.split(dot(0, h), 2, axis=-1)
-        r, z = jax.nn.sigmoid(x_r + z_r), jax.nn.sigmoid(x_z + z_z)
-        n = jnp.tanh(x_n + dot(1, r * h))
-        return (n + z * (h - n),), (r, z, n)
 
-    def before_backward(saved, before, after, d_after, p, back):
-        (r, z, n), (h,), (dh,) = saved, before, d_after
-        d_n = dh * (1 - z) * (1 - n * n)
-        d_z = dh * (h - n) * z * (1 - z)
-        q = back(1, d_n)
-        d_r = q * h * r * (1 - r)
-        d_rz = jnp.concatenate([d_r, d_z], axis=-1)
-        d_zx = jnp.concatenate([d_rz, d_n], axis=-1)
-        return d_zx, (dh * z + q * r + back(0, d_rz),), ()
+def _after_partials(saved, before, after, p):
+    """dh/dzx, dh/d(h W_h + b_hn), dh/dh_{t-1} = z."""
+    (r, z, n, u), (h,) = saved, before
+    of_n = (1 - z) * (1 - n * n)
+    of_r, of_z = of_n * u * r * (1 - r), (h - n) * z * (1 - z)
+    of_zx = jnp.stack([of_r, of_z, of_n], axis=-2).reshape(*h.shape[:-1], -1)
+    of_zh = jnp.stack([of_r, of_z, of_n * r], axis=-2).reshape(of_zx.shape)
+    return of_zx, of_zh, z
 
-    if reset_after:
-        vectors = (("recurrent_bias", 1),)
-        return Cell(after_forward, after_backward, 3, 1, square(3), vectors)
-    matrices = *square(2), Matrix("candidate_kernel", 1, 1)
-    return Cell(before_forward, before_backward, 3, 1, matrices)
+
+def _after_backward(partials, d_after, p, back):
+    (of_zx, of_zh, z), (dh,) = partials, d_after
+    dhs = jnp.concatenate([dh] * 3, axis=-1)
+    d_zh = dhs * of_zh
+    d_u = jnp.split(d_zh, 3, axis=-1)[-1]
+    return dhs * of_zx, (dh * z + back(0, d_zh),), (row_sum(d_u),)
+
+
+def _before_forward(zx, before, p, dot):
+    (h,) = before
+    x_r, x_z, x_n = jnp.split(zx, 3, axis=-1)
+    z_r, z_z = jnp.split(dot(0, h), 2, axis=-1)
+    r, z = jax.nn.sigmoid(x_r + z_r), jax.nn.sigmoid(x_z + z_z)
+    n = jnp.tanh(x_n + dot(1, r * h))
+    return (n + z * (h - n),), (r, z, n)
+
+
+def _before_partials(saved, before, after, p):
+    """dh/dz_n, dh/dz_z, d(r h_{t-1})/dz_r, r and z."""
+    (r, z, n), (h,) = saved, before
+    return (1 - z) * (1 - n * n), (h - n) * z * (1 - z), h * r * (1 - r), r, z
+
+
+def _before_backward(partials, d_after, p, back):
+    (of_n, of_z, of_r, r, z), (dh,) = partials, d_after
+    d_n = dh * of_n
+    q = back(1, d_n)
+    d_rz = jnp.concatenate([q * of_r, dh * of_z], axis=-1)
+    d_zx = jnp.concatenate([d_rz, d_n], axis=-1)
+    return d_zx, (dh * z + q * r + back(0, d_rz),), ()
+
+
+_RESET_AFTER = Cell(
+    _after_forward,
+    _after_partials,
+    _after_backward,
+    3,
+    matrices=square(3),
+    vectors=(("recurrent_bias", 1),),
+)
+_RESET_BEFORE = Cell(
+    _before_forward,
+    _before_partials,
+    _before_backward,
+    3,
+    matrices=(*square(2), Matrix("candidate_kernel", 1, 1)),
+)
 
 
 @cache
@@ -180,8 +213,11 @@ def derived(
         after = step(zx, before, p, kept)
         return after, (zx, tuple(products))
 
-    def backward(saved, before, after, d_after, p, back):
-        zx, products = saved
+    def partials(saved, before, after, p):
+        return saved, before
+
+    def backward(partials, d_after, p, back):
+        (zx, products), before = partials
         order: list[int] = []
 
         def opened(zx, before, p, products):
@@ -204,4 +240,5 @@ def derived(
         d_zx, d_before, d_p, _ = pull((d_after, tuple(d_operands)))
         return d_zx, d_before, d_p
 
-    return Cell(forward, backward, gates, states, matrices or square(gates), vectors)
+    matrices = matrices or square(gates)
+    return Cell(forward, partials, backward, gates, states, matrices, vectors)

@@ -56,9 +56,8 @@ def _cell(kind: Kind) -> Cell:
         )
     if kind.peepholes:
         vectors = tuple((f"peephole_{g}", 1) for g in ("i", *"f" * kind.forget, "o"))
-    return Cell(
-        partial(_forward, kind), partial(_backward, kind), gates, 2, matrices, vectors
-    )
+    parts = (partial(part, kind) for part in (_forward, _partials, _backward))
+    return Cell(*parts, gates, 2, matrices, vectors)
 
 
 def _forward(kind: Kind, zx: Array, before: State, p: State, dot: Dot):
@@ -71,26 +70,41 @@ def _forward(kind: Kind, zx: Array, before: State, p: State, dot: Dot):
     return (dot(1, m) if kind.projection else m, c), a
 
 
-def _backward(kind: Kind, a, before: State, after: State, d_after, p, back: Dot):
-    (_, c_prev), (_, c), (dm, dc) = before, after, d_after
+def _partials(kind: Kind, a: Array, before: State, after: State, p: State):
+    """dc/dz of i, f, g and dh/dz of o, side by side; dh/dc; f = dc/dc_{t-1}; the c's."""
+    (_, c_prev), (_, c) = before, after
     i, f, g, o = _gates(kind, a)
-    if kind.projection:
-        dm = back(1, dm)
     s = jnp.tanh(c) if kind.output_tanh else c
     slope = 1 - s * s if kind.output_tanh else jnp.ones_like(s)
-    d_o = dm * s * o * (1 - o)
-    dc = dc + dm * o * slope
+    times = jnp.stack([g, *[c_prev] * kind.forget, i, s], axis=-2)
+    # (1 - tanh(z/2)^2) / 4 is the sigmoid's derivative.
+    scale = jnp.square(_scale(kind, a))
+    of_z = (1 - a * a) * scale * times.reshape(a.shape)
+    return of_z, o * slope, f, (c_prev, c) if kind.peepholes else ()
+
+
+def _backward(kind: Kind, partials, d_after: State, p: State, back: Dot):
+    of_z, of_c, f, cs = partials
+    dm, dc = d_after
+    if kind.projection:
+        dm = back(1, dm)
+    dc = dc + dm * of_c
     if kind.peepholes:
-        p_i, p_f, p_o = _vectors(kind, p, c)
-        dc = dc + p_o * d_o
-    d_i, d_g = dc * g * i * (1 - i), dc * i * (1 - g * g)
-    d_f = dc * c_prev * f * (1 - f)
-    delta = jnp.concatenate([d_i, *[d_f] * kind.forget, d_g, d_o], axis=-1)
+        p_i, p_f, p_o = _vectors(kind, p, dc)
+        dc = dc + p_o * dm * jnp.split(of_z, 3 + kind.forget, axis=-1)[-1]
+    delta = jnp.concatenate([dc] * (2 + kind.forget) + [dm], axis=-1) * of_z
     dc_prev, d_p = dc * f, ()
     if kind.peepholes:
+        d_i, d_f, _, d_o = _blocks(kind, delta)
         dc_prev = dc_prev + p_i * d_i + p_f * d_f
-        d_p = d_i * c_prev, *[d_f * c_prev] * kind.forget, d_o * c
+        d_p = d_i * cs[0], *[d_f * cs[0]] * kind.forget, d_o * cs[1]
     return delta, (back(0, delta), dc_prev), tuple(map(row_sum, d_p))
+
+
+def _scale(kind: Kind, z: Array) -> Array:
+    """1/2 for gates, 1 for g, as a row: sigmoid(z) = (1 + tanh(z / 2)) / 2."""
+    scale = jnp.asarray([0.5] * (1 + kind.forget) + [1.0, 0.5], z.dtype)
+    return as_row(jnp.repeat(scale, z.shape[-1] // len(scale)), z)
 
 
 def _tanh(kind: Kind, z: Array) -> Array:
@@ -98,8 +112,7 @@ def _tanh(kind: Kind, z: Array) -> Array:
 
     One tanh over all of z costs half of what sigmoids and a tanh over its parts do.
     """
-    scale = jnp.asarray([0.5] * (1 + kind.forget) + [1.0, 0.5], z.dtype)
-    return jnp.tanh(z * as_row(jnp.repeat(scale, z.shape[-1] // len(scale)), z))
+    return jnp.tanh(z * _scale(kind, z))
 
 
 def _peeping(kind: Kind, z: Array, c: Array, p: State) -> Array:
