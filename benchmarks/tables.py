@@ -4,12 +4,12 @@ python -m benchmarks.tables            rewrite them
 python -m benchmarks.tables --check    exit 1 if one is out of date
 """
 
-import json
 import re
 import sys
 from pathlib import Path
 
-from benchmarks.timing import RESULTS
+from benchmarks import timing
+from benchmarks.recurrent_tables import recurrence, recurrence_programs
 
 ROOT = Path(__file__).parents[1]
 PAGES = (ROOT / "README.md", ROOT / "benchmarks" / "README.md")
@@ -21,7 +21,7 @@ def surname() -> str:
         "| device | Python, jax | jnets | PyTorch, one thread | ratio |",
         "|---|---|---|---|---|",
     ]
-    rows = _rows("surname")
+    rows = timing.rows("surname")
     for ours in (row for row in rows if row["program"] == "jnets"):
         stack = (ours["device"], ours["cores"], ours["jax"])
         (theirs,) = [
@@ -42,7 +42,7 @@ def surname() -> str:
 
 def updates_per_call() -> str:
     """Milliseconds per update, a row per model and stack."""
-    rows = _rows("updates_per_call")
+    rows = timing.rows("updates_per_call")
     counts = list(rows[0]["ms_per_update"])
     lines = [
         "| model, batch | Python, jax, cores | "
@@ -67,11 +67,11 @@ FORMS = {"eager": "", "channels_last": ", NHWC", "compile": ", compiled"}
 def models() -> str:
     """Images per second of training and inference: a table per setting."""
     settings: dict[str, list[str]] = {}
-    for ours in (row for row in _rows("models") if row["program"] == "jnets"):
+    for ours in (row for row in timing.rows("models") if row["program"] == "jnets"):
         keys = ("device", "cores", "jax", "model", "batch", "size", "dtype")
         peers = [
             row
-            for row in _rows("models")
+            for row in timing.rows("models")
             if row["program"] != "jnets" and all(row[k] == ours[k] for k in keys)
         ]
         torch = f", torch {ours['torch']}" if "torch" in ours else ""
@@ -107,7 +107,7 @@ def _models_line(ours: dict, peers: list[dict]) -> str:
 def principles() -> str:
     """What forms of a body cost, a row per form."""
     lines = []
-    for row in _rows("principles"):
+    for row in timing.rows("principles"):
         ms, first = row["ms_per_step"], row["ms_to_first"]
         lines.append(
             f"| {row['body']} | {row['form']} | {row['parameters'] / 1e6:.2f} M "
@@ -123,7 +123,7 @@ def principles() -> str:
 def compiling() -> str:
     """Seconds of compiling a training step and what it then takes, a row per model."""
     lines = []
-    for row in _rows("compile"):
+    for row in timing.rows("compile"):
         cells = [f"{row['model']}, {row['batch']} x {row['size']}, {row['jax']}"]
         for seconds in row["seconds"].values():
             middle = {k: f"{s[len(s) // 2]:.1f}" for k, s in seconds.items()}
@@ -144,7 +144,7 @@ def compiling() -> str:
 def loader() -> str:
     """Pictures read per second: a table per machine and kind of pictures."""
     settings: dict[str, dict[int, dict[str, dict]]] = {}
-    for row in _rows("loader"):
+    for row in timing.rows("loader"):
         torch = f", torch {row['torch']}" if "torch" in row else ""
         setting = (
             f"{row['device']}, {row['cores']} cores, jax {row['jax']}{torch}; "
@@ -179,6 +179,8 @@ TABLES = {
     "principles": principles,
     "loader": loader,
     "compile": compiling,
+    "recurrence": recurrence,
+    "recurrence_programs": recurrence_programs,
 }
 
 
@@ -197,12 +199,6 @@ def _rate(rate: dict, digits: int = 0) -> str:
         f"{rate[kind]:,.{digits}f}" for kind in ("median", "slowest", "fastest")
     )
     return f"{median} ({slowest} to {fastest})"
-
-
-def _rows(name: str) -> list[dict]:
-    path = RESULTS / f"{name}.jsonl"
-    lines = path.read_text().splitlines() if path.exists() else []
-    return [json.loads(line) for line in lines]
 
 
 def main() -> int:

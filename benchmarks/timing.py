@@ -95,6 +95,13 @@ def write(name: str, rows: list[dict[str, Any]], *, also: tuple[str, ...] = ()) 
     return path
 
 
+def rows(name: str) -> list[dict[str, Any]]:
+    """What `write` wrote under that name."""
+    path = RESULTS / f"{name}.jsonl"
+    lines = path.read_text().splitlines() if path.exists() else []
+    return [json.loads(line) for line in lines]
+
+
 def _processor() -> str:
     for line in Path("/proc/cpuinfo").read_text().splitlines():
         if line.startswith("model name"):

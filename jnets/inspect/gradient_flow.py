@@ -90,7 +90,11 @@ def gradient_metrics(
     by last; `<layer>/sigma_max`, the largest singular value of the recurrent matrix.
 
     `objective` as in `gradient_flow`, over the model's `variables`. A few examples of
-    the batch are enough, and cost in proportion: pass them to the model in `objective`.
+    the batch are enough: pass them to the model in `objective`. Of T = 100, F = H = 128
+    and a batch of 32, on one thread of a CPU at work on other things, 8 examples cost
+    0.3 of the gradient for an LSTM (5.3 of 17.5 ms) and 0.23 for an Elman net (1.3 of
+    5.8), 4 examples 0.2 and 0.14, all of them 0.8 and 0.55: every tenth update, 1 to
+    8 %.
     """
     metrics = {}
     for name, states in gradient_flow(objective).items():

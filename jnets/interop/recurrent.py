@@ -83,7 +83,7 @@ def to_variables(
         path: {name: np.broadcast_to(np.int8(0), s) for name, s in cell.items()}
         for path, cell in params.items()
     }
-    cells = [_outward(convention, layer, path, cell) for path, cell in like.items()]
+    cells = [convention.outward(layer, cell) for cell in like.values()]
     expected = {
         given.name(k, tensor): value.shape
         for k, cell in enumerate(cells)
@@ -96,9 +96,6 @@ def to_variables(
     for k, (path, cell) in enumerate(zip(params, cells, strict=True)):
         tensors = {tensor: given.arrays[given.name(k, tensor)] for tensor in cell}
         leaves = convention.inward(layer, tensors)
-        if _biasless(layer) and "recurrent_bias" in params[path]:
-            shape = params[path]["recurrent_bias"]
-            leaves["recurrent_bias"] = np.zeros(shape, leaves["kernel"].dtype)
         # Copies: a tensor's memory changes when its owner trains on.
         variables[path] = {n: np.array(leaf, order="C") for n, leaf in leaves.items()}
     return {"params": variables}
@@ -121,7 +118,7 @@ def to_cells(
     cells = []
     for path, cell in params.items():
         own = {name: leaves[f"params/{path}/{name}"] for name in cell}
-        tensors = _outward(convention, layer, path, own)
+        tensors = convention.outward(layer, own)
         cells.append({n: np.array(value, order="C") for n, value in tensors.items()})
     return cells
 
@@ -200,20 +197,3 @@ def two_biases(leaves: Tensors) -> tuple[np.ndarray, np.ndarray]:
     if apart is not None:
         recurrent[-len(apart) :] = apart
     return bias, recurrent
-
-
-def _outward(
-    convention: Convention, layer: Recurrent, path: str, leaves: Tensors
-) -> Tensors:
-    if _biasless(layer):
-        apart = leaves.get("recurrent_bias")
-        if apart is not None and apart.any():
-            raise InputError(
-                f"params/{path}/recurrent_bias is not zero, and use_bias=False in "
-                f"{convention.framework} leaves no place for it"
-            )
-    return convention.outward(layer, leaves)
-
-
-def _biasless(layer: Recurrent) -> bool:
-    return isinstance(layer, GRU) and not layer.use_bias

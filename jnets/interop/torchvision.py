@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jnets.errors import InputError
 from jnets.interop.rows import MODELS, Path, Row, rows, shapes
+from jnets.interop.tensors import array, both_ways, some
 
 # How often a norm has seen a batch: PyTorch counts it and, with a fixed momentum,
 # uses it for nothing.
@@ -36,7 +36,7 @@ def to_variables(name: str, state_dict: Mapping[str, Any]) -> dict[str, Any]:
     it does fit, if there is one.
     """
     arrays = {
-        k: _array(v) for k, v in state_dict.items() if k.rpartition(".")[2] != COUNTER
+        k: array(v) for k, v in state_dict.items() if k.rpartition(".")[2] != COUNTER
     }
     table = _table(name, lambda row: row.source in arrays)
     missing = [row.source for row in table if row.source not in arrays]
@@ -63,7 +63,7 @@ def to_state_dict(name: str, variables: Mapping[str, Any]) -> dict[str, np.ndarr
     """
     trees = {key: variables.get(key, {}) for key in ("params", "batch_stats")}
     leaves: dict[Path, np.ndarray] = {
-        tuple(key.key for key in path): _array(leaf)
+        tuple(key.key for key in path): array(leaf)
         for path, leaf in jax.tree_util.tree_flatten_with_path(trees)[0]
     }
     table = _table(name, lambda row: row.path in leaves)
@@ -72,7 +72,7 @@ def to_state_dict(name: str, variables: Mapping[str, Any]) -> dict[str, np.ndarr
     missing = ["/".join(path) for path in paths - leaves.keys()]
     if foreign or missing:
         raise InputError(
-            f"variables are not those of {name}: {_both_ways(foreign, sorted(missing))}"
+            f"variables are not those of {name}: {both_ways(foreign, sorted(missing))}"
         )
     expected = shapes(name, max(leaves[table[-1].path].size, 1))
     state_dict = {}
@@ -88,14 +88,6 @@ def to_state_dict(name: str, variables: Mapping[str, Any]) -> dict[str, np.ndarr
         if part == "running_var":
             state_dict[f"{layer}.{COUNTER}"] = np.zeros((), np.int64)
     return state_dict
-
-
-def _array(value: Any) -> np.ndarray:
-    if hasattr(value, "detach"):
-        value = value.detach().cpu()
-        if "bfloat16" in str(value.dtype):  # unknown to NumPy; float32 holds it exactly
-            return value.float().numpy().astype(jnp.bfloat16)
-    return np.asarray(value)
 
 
 def _put(tree: dict[str, Any], path: Path, leaf: np.ndarray) -> None:
@@ -141,11 +133,11 @@ def _misfit(
     wrong: list[str],
 ) -> str:
     if wrong:
-        return f"state_dict is not of {name}: {_some(wrong)}"
+        return f"state_dict is not of {name}: {some(wrong)}"
     fitting = len(arrays) - len(foreign)
     text = (
         f"state_dict fits {name} in {fitting} of {fitting + len(missing)} tensors: "
-        f"{_both_ways(foreign, missing)}"
+        f"{both_ways(foreign, missing)}"
     )
     for other in MODELS:
         table = _table(other, lambda row: row.source in arrays)
@@ -153,17 +145,3 @@ def _misfit(
             if not _wrong_shapes(other, table, arrays):
                 return f"{text}; it is one of {other}"
     return text
-
-
-def _both_ways(foreign: list[str], missing: list[str]) -> str:
-    notes = []
-    if foreign:
-        notes.append(f"{len(foreign)} unknown ({_some(foreign)})")
-    if missing:
-        notes.append(f"{len(missing)} missing ({_some(missing)})")
-    return ", ".join(notes)
-
-
-def _some(names: list[str]) -> str:
-    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return ", ".join(names[:3]) + more

@@ -65,7 +65,8 @@ class Direction(nn.Module):
             later = jnp.zeros_like(steps.resets[:1])
             steps = steps._replace(resets=jnp.concatenate([steps.resets[1:], later]))
         weights = self._weights(x.shape[-1])
-        start = start or self._start(batch)
+        own = self._start(batch)  # whether or not a state is given: it has parameters
+        start = start or own
         rate = spec.recurrent_dropout
         if train and rate:
             shape = batch, spec.sizes[0]
@@ -108,6 +109,9 @@ class Direction(nn.Module):
             recurrent.append(self._param(name, init, rows, columns))
         vectors = []
         for name, n in cell.vectors:
+            if name == "recurrent_bias" and not spec.use_bias:
+                vectors.append(jnp.zeros(n * h, spec.policy.param_dtype))
+                continue
             init = recurrent_init.vector(name, spec.scheme, h, spec.forget_bias)
             vectors.append(self._param(name, init, n * h))
         return Weights(w_x, bias, tuple(recurrent), tuple(vectors))

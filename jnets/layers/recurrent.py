@@ -105,6 +105,9 @@ class Recurrent(nn.Module):
     ) -> tuple[Array, RecurrentState]:
         check_fields(self)
         check_inputs(self, x, lengths, mask, resets, initial_state)
+        lengths, mask, resets = (
+            None if a is None else jnp.asarray(a) for a in (lengths, mask, resets)
+        )
         given = _by_direction(self, initial_state)
         valid = valid_steps(x, lengths, mask)
         steps = Steps(valid, None if resets is None else resets.T)

@@ -2,8 +2,9 @@
 
 from typing import TYPE_CHECKING
 
-import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
 
 from jnets.errors import InputError
 from jnets.layers import recurrent_init
@@ -47,6 +48,11 @@ def check_fields(layer: "Recurrent") -> None:
         raise InputError(
             f"implementation={layer.implementation!r} is unknown; expected 'auto', "
             f"'scan' or 'cudnn'"
+        )
+    forget_bias = getattr(layer, "forget_bias", 0.0)
+    if forget_bias and not getattr(layer, "forget", True):
+        raise InputError(
+            f"forget_bias={forget_bias} with forget=False: there is no forget gate"
         )
     recurrent_init.check("scheme", layer.scheme)
     if layer.recurrent_scheme is not None:
@@ -97,18 +103,17 @@ def check_inputs(
 def _check_lengths(lengths: Array | None, batch: int, steps: int) -> None:
     if lengths is None:
         return
-    lengths = jnp.asarray(lengths)
-    if lengths.shape != (batch,) or not jnp.issubdtype(lengths.dtype, jnp.integer):
+    known = not isinstance(lengths, Tracer)  # inside jit values are not
+    values = np.asarray(lengths) if known else lengths
+    if values.shape != (batch,) or not jnp.issubdtype(values.dtype, jnp.integer):
         raise InputError(
-            f"lengths has shape {lengths.shape} and dtype {lengths.dtype}; expected "
+            f"lengths has shape {values.shape} and dtype {values.dtype}; expected "
             f"integers of shape {(batch,)}, one for each sequence of x"
         )
-    if isinstance(lengths, jax.core.Tracer):
-        return  # inside jit the values are not known
-    if lengths.size and not (0 <= lengths.min() and lengths.max() <= steps):
+    if known and values.size and not (0 <= values.min() and values.max() <= steps):
         raise InputError(
-            f"lengths go from {lengths.min()} to {lengths.max()}; expected 0 to "
-            f"{steps}, the steps of x"
+            f"lengths go from {values.min()} to {values.max()}; expected 0 to {steps}, "
+            f"the steps of x"
         )
 
 

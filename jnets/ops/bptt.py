@@ -16,53 +16,19 @@ Axes: T steps, B batch, F features, H hidden, G gates, S segments, K steps of ea
 
 import math
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jnets.ops.cells import State, row_sum
-from jnets.ops.recurrence import (
-    ALIKE,
-    Form,
-    Steps,
-    Weights,
-    cuts,
-    dropped,
-    inputs_share,
-    product,
-    products,
-    where,
-)
+from jnets.errors import InputError
+from jnets.ops.cells import State
+from jnets.ops.recurrence import ALIKE, Form, Steps, Weights, cuts
+from jnets.ops.sweeps import At, Shared, add, pull, run, run_at_once
 from jnets.typing import Array
 
 Save = str | int
-
-
-class Shared(NamedTuple):
-    """What all steps have in common."""
-
-    weights: Weights
-    start: State  # B x H
-    drop: Array | None
-
-
-class At(NamedTuple):
-    """What differs from step to step."""
-
-    x: Array  # T x B x F
-    valid: Array | None  # T x B
-    resets: Array | None  # T x B
-    ends: Array | None  # T
-
-
-class Kept(NamedTuple):
-    """What the backward sweep reads of the forward one."""
-
-    after: State  # T x B x H
-    saved: Any  # the cell's own
-    operands: tuple[Array | None, ...]  # of products; None for h itself
 
 
 def bptt(
@@ -82,6 +48,13 @@ def bptt(
     over all steps; K, the state at every K-th step and the K steps between anew, one
     stretch at a time; "sqrt", the K next to the root of T: memory of O(sqrt T).
     """
+    if save not in ("gates", "states", "sqrt") and not (
+        isinstance(save, int) and save > 0
+    ):
+        raise InputError(
+            f"save={save!r} is unknown; expected 'gates', 'states', 'sqrt' or a "
+            f"number of steps"
+        )
     shared = Shared(weights, start, steps.drop)
     if not len(x):
         return jnp.zeros((0, *start[0].shape), start[0].dtype), start
@@ -91,6 +64,7 @@ def bptt(
     save = _nearest_root(len(x)) if save == "sqrt" else save
     if not isinstance(save, int):
         return _bptt((form, save, unroll), shared, at)
+    save = min(save, len(x))
     hs, final = _bptt((form, save, unroll), shared, _stretches(at, save))
     # S x K x B x H
     return hs.reshape(-1, *hs.shape[2:])[: len(x)], final
@@ -122,178 +96,51 @@ def _bptt(static, shared: Shared, at: At) -> Any:
     return _forward(static, shared, at)[0]
 
 
-def _forward(static, shared, at):
+def _forward(static, shared: Shared, at: At):
     form, save, unroll = static
     if isinstance(save, int):
 
         def stretch(state, at):
-            kept, final = _run(static, shared, state, at, keep=False)
-            return final, (state, kept.after[0])
+            kept, final = run(form, shared, state, at, unroll, keep=False)
+            return final, (state, kept.h)
 
         final, (states, hs) = lax.scan(stretch, shared.start, at, reverse=form.reverse)
         return (hs, final), (shared, at, states)
-    kept, final = _run(static, shared, shared.start, at, keep=save == "gates")
-    return (kept.after[0], final), (shared, at, kept)
+    kept, final = run(form, shared, shared.start, at, unroll, keep=save == "gates")
+    return (kept.h, final), (shared, at, kept)
 
 
 def _backward(static, residuals, d_results):
     form, save, unroll = static
     shared, at, kept = residuals
-    d_hs, d_state = d_results
     if isinstance(save, int):
-
-        def stretch(carry, each):
-            d_state, d_shared = carry
-            at, state, d_hs = each
-            kept, _ = _run(static, shared, state, at, keep=True)
-            d_state, d_more, d_x = _pull(static, shared, state, at, kept, d_hs, d_state)
-            return (d_state, _add(d_shared, d_more)), d_x
-
-        zero = jax.tree.map(jnp.zeros_like, (shared.weights, shared.start))
-        (d_state, d_shared), d_x = lax.scan(
-            stretch, (d_state, zero), (at, kept, d_hs), reverse=not form.reverse
-        )
+        d_shared, d_x = _by_stretches(form, unroll, residuals, d_results)
     else:
         if save == "states":
-            kept = _again(form, shared, at, kept)
-        d_state, d_shared, d_x = _pull(
-            static, shared, shared.start, at, kept, d_hs, d_state
-        )
-    d_weights, d_start = d_shared
-    return Shared(d_weights, _add(d_start, d_state), None), At(d_x, None, None, None)
+            kept = run_at_once(form, shared, at, kept)
+        back = pull(form, shared, shared.start, at, kept, d_results, unroll)
+        (d_weights, d_start), d_state, d_x = back
+        d_shared = d_weights, add(d_start, d_state)
+    return Shared(*d_shared, None), At(d_x, None, None, None)
+
+
+def _by_stretches(form: Form, unroll: int, residuals, d_results):
+    """The last stretch first: forward again from its saved state, then back."""
+    (shared, at, states), (d_hs, d_state) = residuals, d_results
+
+    def stretch(carry, each):
+        d_shared, d_state = carry
+        at, state, d_hs = each
+        kept, _ = run(form, shared, state, at, unroll, keep=True)
+        back = pull(form, shared, state, at, kept, (d_hs, d_state), unroll)
+        d_more, d_state, d_x = back
+        return (add(d_shared, d_more), d_state), d_x
+
+    none = jax.tree.map(jnp.zeros_like, (shared.weights, shared.start))
+    ((d_weights, d_start), d_state), d_x = lax.scan(
+        stretch, (none, d_state), (at, states, d_hs), reverse=not form.reverse
+    )
+    return (d_weights, add(d_start, d_state)), d_x
 
 
 _bptt.defvjp(_forward, _backward)
-
-
-def _run(static, shared: Shared, state: State, at: At, *, keep: bool):
-    """The forward sweep: (Kept, final state). What is saved only if `keep`."""
-    form, _, unroll = static
-    weights = shared.weights
-
-    def step(state: State, each):
-        zx, valid, resets = each
-        before = state if resets is None else where(resets, shared.start, state)
-        seen = _Products(form, shared, before[0])
-        after, saved = form.cell.forward(zx, before, weights.pointwise, seen.dot)
-        if valid is not None:
-            after = where(valid, after, before)
-        return after, (after, (saved, tuple(seen.operands)) if keep else ((), ()))
-
-    each = inputs_share(form, weights, at.x), at.valid, at.resets
-    final, (after, (saved, operands)) = lax.scan(
-        step, state, each, reverse=form.reverse, unroll=unroll
-    )
-    return Kept(after, saved, operands), final
-
-
-class _Products:
-    """A `dot` that keeps what each matrix is multiplied by, unless that is h itself."""
-
-    def __init__(self, form: Form, shared: Shared, h: Array):
-        self._dot = products(form, shared.weights, Steps(drop=shared.drop))
-        self._h = h
-        self.operands: list[Array | None] = [None] * len(shared.weights.recurrent)
-
-    def dot(self, k: int, u: Array) -> Array:
-        if u is not self._h:
-            self.operands[k] = u
-        return self._dot(k, u)
-
-
-def _before(form: Form, shared: Shared, state: State, at: At, after: State) -> State:
-    """The state that each step began with: T x B x H."""
-
-    def shifted(first: Array, after: Array) -> Array:
-        parts = [after[1:], first[None]] if form.reverse else [first[None], after[:-1]]
-        return jnp.concatenate(parts)
-
-    before = tuple(map(shifted, state, after))
-    if at.resets is None:
-        return before
-    return where(at.resets, tuple(first[None] for first in shared.start), before)
-
-
-def _again(form: Form, shared: Shared, at: At, kept: Kept) -> Kept:
-    """What the forward sweep did not save, for all steps at once."""
-    before = _before(form, shared, shared.start, at, kept.after)
-    zx = inputs_share(form, shared.weights, at.x)
-    seen = _Products(form, shared, before[0])
-    _, saved = form.cell.forward(zx, before, shared.weights.pointwise, seen.dot)
-    return Kept(kept.after, saved, tuple(seen.operands))
-
-
-def _pull(static, shared: Shared, state: State, at: At, kept: Kept, d_hs, d_state):
-    """The backward sweep, and after it the sums over the copies of the weights.
-
-    Gives (d_state before the first step, (d_weights, d_start), d_x).
-    """
-    form, _, unroll = static
-    weights = shared.weights
-    before = _before(form, shared, state, at, kept.after)
-
-    def step(carry, each):
-        d_after, d_start, d_p = carry
-        partials, d_h, at = each
-        d_after = (d_after[0] + d_h, *d_after[1:])
-        d_cell = d_after
-        if at.valid is not None:
-            d_cell = where(at.valid, d_after, _zeros(d_after))
-        deltas: list[Array] = [d_h] * len(weights.recurrent)
-
-        def back(k: int, delta: Array) -> Array:
-            deltas[k] = delta
-            return dropped(
-                Steps(drop=shared.drop), k, product(form, delta, weights.recurrent[k].T)
-            )
-
-        d_zx, d_before, d_more = form.cell.backward(
-            partials, d_cell, weights.pointwise, back
-        )
-        if at.valid is not None:
-            d_before = where(at.valid, d_before, d_after)
-        if at.resets is not None:
-            d_start = _add(d_start, where(at.resets, d_before, _zeros(d_before)))
-            d_before = where(at.resets, _zeros(d_before), d_before)
-        if at.ends is not None:
-            d_before = tuple(jnp.where(at.ends, 0, d) for d in d_before)
-        same = tuple(None if delta is d_zx else delta for delta in deltas)
-        return (d_before, d_start, _add(d_p, d_more)), (d_zx, same)
-
-    d_start = _zeros(shared.start)
-    d_p = tuple(map(jnp.zeros_like, weights.pointwise))
-    partials = form.cell.partials(kept.saved, before, kept.after, weights.pointwise)
-    each = partials, d_hs, at._replace(x=None)
-    (d_state, d_start, d_p), (d_zx, deltas) = lax.scan(
-        step,
-        (d_state, d_start, d_p),
-        each,
-        reverse=not form.reverse,
-        unroll=unroll,
-    )
-    d_weights = _sums(form, shared, at.x, before[0], kept.operands, d_zx, deltas)
-    d_x = product(form, d_zx, weights.input.T)
-    return d_state, (d_weights._replace(pointwise=d_p), d_start), d_x
-
-
-def _sums(form, shared: Shared, x, h, operands, d_zx, deltas) -> Weights:
-    """dW = sum over the copies W^(t): one product of all steps per matrix."""
-
-    def over_steps(u: Array, delta: Array) -> Array:
-        rows = u.reshape(-1, u.shape[-1]), delta.reshape(-1, delta.shape[-1])
-        return product(form, rows[0].T, rows[1])
-
-    recurrent = []
-    for k, (operand, delta) in enumerate(zip(operands, deltas, strict=True)):
-        u = dropped(Steps(drop=shared.drop), k, h if operand is None else operand)
-        recurrent.append(over_steps(u, d_zx if delta is None else delta))
-    bias = None if shared.weights.bias is None else row_sum(d_zx)
-    return Weights(over_steps(x, d_zx), bias, tuple(recurrent))
-
-
-def _zeros(state: State) -> State:
-    return tuple(map(jnp.zeros_like, state))
-
-
-def _add(a, b):
-    return jax.tree.map(jnp.add, a, b)

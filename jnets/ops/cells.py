@@ -8,13 +8,13 @@ sees every u and every delta, and makes of all steps together one product per ma
 dW_k = sum_t u_t^T delta_t.
 
     forward(zx, before, p, dot) -> (after, saved)
-    partials(saved, before, after, p) -> the step's own derivatives
+    partials(saved, before, h, p) -> the step's own derivatives
     backward(partials, d_after, p, back) -> (d_zx, d_before, d_p)
 
-before and after are tuples of states, h first; p are the cell's parameters that are no
-matrices. The partials of all steps are computed at once, before the first step back:
-what is left to do one step after the other is linear, and little. Everything else is
-pointwise, on the last axis; leading axes are free: a batch, or all steps and a batch.
+before and after are tuples of states, h = after[0]; p are the cell's parameters that
+are no matrices. The partials of all steps are computed at once, before the first step
+back: what is left to do one step after the other is linear, and little. Everything else
+is pointwise, on the last axis; leading axes are free: a batch, or steps and a batch.
 
 Axes: B batch, H hidden, G gates.
 """
@@ -88,8 +88,8 @@ def elman(activation: str = "tanh") -> Cell:
         (h,) = before
         return (f(zx + dot(0, h)),), ()
 
-    def partials(saved, before, after, p):
-        return derivative(after[0])
+    def partials(saved, before, h, p):
+        return derivative(h)
 
     def backward(slope, d_after, p, back):
         delta = d_after[0] * slope
@@ -129,11 +129,11 @@ def _after_forward(zx, before, p, dot):
     return (n + z * (h - n),), (r, z, n, u)
 
 
-def _after_partials(saved, before, after, p):
+def _after_partials(saved, before, h, p):
     """dh/dzx, dh/d(h W_h + b_hn), dh/dh_{t-1} = z."""
-    (r, z, n, u), (h,) = saved, before
+    (r, z, n, u), (h_prev,) = saved, before
     of_n = (1 - z) * (1 - n * n)
-    of_r, of_z = of_n * u * r * (1 - r), (h - n) * z * (1 - z)
+    of_r, of_z = of_n * u * r * (1 - r), (h_prev - n) * z * (1 - z)
     of_zx = jnp.stack([of_r, of_z, of_n], axis=-2).reshape(*h.shape[:-1], -1)
     of_zh = jnp.stack([of_r, of_z, of_n * r], axis=-2).reshape(of_zx.shape)
     return of_zx, of_zh, z
@@ -156,10 +156,11 @@ def _before_forward(zx, before, p, dot):
     return (n + z * (h - n),), (r, z, n)
 
 
-def _before_partials(saved, before, after, p):
+def _before_partials(saved, before, h, p):
     """dh/dz_n, dh/dz_z, d(r h_{t-1})/dz_r, r and z."""
-    (r, z, n), (h,) = saved, before
-    return (1 - z) * (1 - n * n), (h - n) * z * (1 - z), h * r * (1 - r), r, z
+    (r, z, n), (h_prev,) = saved, before
+    of_n, of_z = (1 - z) * (1 - n * n), (h_prev - n) * z * (1 - z)
+    return of_n, of_z, h_prev * r * (1 - r), r, z
 
 
 def _before_backward(partials, d_after, p, back):
@@ -203,17 +204,25 @@ def derived(
     `matrices` it has one, of all gates.
     """
 
+    matrices = square(gates) if matrices is None else matrices
+
     def forward(zx, before, p, dot):
-        products = []
+        products, used = [], []
 
         def kept(k, u):
+            used.append(k)
             products.append(dot(k, u))
             return products[-1]
 
         after = step(zx, before, p, kept)
+        if sorted(used) != list(range(len(matrices))):
+            raise InputError(
+                f"step multiplies by the matrices {used}; expected each of "
+                f"{list(range(len(matrices)))} once"
+            )
         return after, (zx, tuple(products))
 
-    def partials(saved, before, after, p):
+    def partials(saved, before, h, p):
         return saved, before
 
     def backward(partials, d_after, p, back):
@@ -240,5 +249,4 @@ def derived(
         d_zx, d_before, d_p, _ = pull((d_after, tuple(d_operands)))
         return d_zx, d_before, d_p
 
-    matrices = matrices or square(gates)
     return Cell(forward, partials, backward, gates, states, matrices, vectors)

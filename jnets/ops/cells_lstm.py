@@ -56,8 +56,15 @@ def _cell(kind: Kind) -> Cell:
         )
     if kind.peepholes:
         vectors = tuple((f"peephole_{g}", 1) for g in ("i", *"f" * kind.forget, "o"))
-    parts = (partial(part, kind) for part in (_forward, _partials, _backward))
-    return Cell(*parts, gates, 2, matrices, vectors)
+    return Cell(
+        partial(_forward, kind),
+        partial(_partials, kind),
+        partial(_backward, kind),
+        gates,
+        2,
+        matrices,
+        vectors,
+    )
 
 
 def _forward(kind: Kind, zx: Array, before: State, p: State, dot: Dot):
@@ -70,10 +77,11 @@ def _forward(kind: Kind, zx: Array, before: State, p: State, dot: Dot):
     return (dot(1, m) if kind.projection else m, c), a
 
 
-def _partials(kind: Kind, a: Array, before: State, after: State, p: State):
-    """dc/dz of i, f, g and dh/dz of o, side by side; dh/dc; f = dc/dc_{t-1}; the c's."""
-    (_, c_prev), (_, c) = before, after
+def _partials(kind: Kind, a: Array, before: State, h: Array, p: State):
+    """dc/dz of i, f, g beside dh/dz of o; dh/dc; f = dc/dc_{t-1}; and both c."""
+    _, c_prev = before
     i, f, g, o = _gates(kind, a)
+    c = f * c_prev + i * g
     s = jnp.tanh(c) if kind.output_tanh else c
     slope = 1 - s * s if kind.output_tanh else jnp.ones_like(s)
     times = jnp.stack([g, *[c_prev] * kind.forget, i, s], axis=-2)

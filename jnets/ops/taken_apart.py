@@ -39,9 +39,8 @@ from jnets.typing import Array
 class Trace(NamedTuple):
     """All that a sweep back reads of the steps forward; leading axis T."""
 
-    before: State  # T x B x H
     after: State  # T x B x H
-    saved: Any  # the cell's own
+    partials: Any  # the cell's own
     operands: tuple[Array, ...]  # what each recurrent matrix multiplied: T x B x H
     x: Array  # T x B x F
     valid: Array | None  # T x B
@@ -79,9 +78,11 @@ def trace(
 
     each = inputs_share(form, weights, x), steps.valid, steps.resets
     _, kept = lax.scan(step, start, each, reverse=form.reverse)
+    before, after, saved, operands = kept
+    partials = form.cell.partials(saved, before, after[0], weights.pointwise)
     ends = cuts(form, len(x))
     ends = None if ends is None else jnp.asarray(ends)
-    return Trace(*kept, x, steps.valid, steps.resets, ends)
+    return Trace(after, partials, operands, x, steps.valid, steps.resets, ends)
 
 
 def back(
@@ -101,7 +102,7 @@ def back(
         return dropped(steps, k, product(form, delta, weights.recurrent[k].T))
 
     d_zx, d_before, d_p = form.cell.backward(
-        at.saved, at.before, at.after, d_cell, weights.pointwise, pull
+        at.partials, d_cell, weights.pointwise, pull
     )
     if at.valid is not None:
         d_before = where(at.valid, d_before, d_after)

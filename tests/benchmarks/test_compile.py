@@ -12,7 +12,7 @@ import optax
 import pytest
 
 from benchmarks import compile as benchmark
-from benchmarks import tables
+from benchmarks import tables, timing
 from benchmarks.timing import Run
 
 ROOT = Path(__file__).parents[2]
@@ -51,7 +51,7 @@ def test_a_run_writes_a_row_that_the_table_shows(tmp_path, monkeypatch):
     assert max(row["differences"].values()) <= benchmark.TOLERANCES["float32"]
     assert all(len(ms) == 3 and ms[0] > 0 for ms in row["ms_per_step"].values())
     assert f"{RUN.model}, 2 x 8 px, float32:" in done.stdout
-    monkeypatch.setattr(tables, "RESULTS", tmp_path)
+    monkeypatch.setattr(timing, "RESULTS", tmp_path)
     assert f"| {RUN.model}, 2 x 8, {jax.__version__} |" in tables.compiling()
 
 

@@ -18,7 +18,6 @@ KIND = {"pixels": "500 x 375", "kib": 110, "pictures": 1024, "batch": 32, "size"
 @pytest.fixture
 def results(tmp_path, monkeypatch):
     monkeypatch.setattr(timing, "RESULTS", tmp_path)
-    monkeypatch.setattr(tables, "RESULTS", tmp_path)
     return tmp_path
 
 

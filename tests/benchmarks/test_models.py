@@ -19,7 +19,6 @@ def rate(median: float) -> dict:
 @pytest.fixture
 def results(tmp_path, monkeypatch):
     monkeypatch.setattr(timing, "RESULTS", tmp_path)
-    monkeypatch.setattr(tables, "RESULTS", tmp_path)
     return tmp_path
 
 

@@ -1,4 +1,5 @@
-"""Explicit BPTT against hand values, a one-hot program under autodiff, differences."""
+"""Explicit backpropagation through time against autodiff of the readable loop, finite
+differences, and the identities of its theory."""
 
 import jax
 import jax.numpy as jnp
@@ -8,105 +9,225 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jax.test_util import check_grads
 
-from jnets.ops.bptt import RECURRENCES, last_state
-from jnets.ops.unroll import final_state
+from jnets.errors import InputError
+from jnets.ops.bptt import bptt
+from jnets.ops.recurrence import Steps
+from jnets.ops.unroll import loop, scan
+from tests.ops.recurrences import (
+    CELLS,
+    T,
+    assert_near,
+    assert_same,
+    case,
+    pulled,
+)
 
-ACTIVATIONS = tuple(RECURRENCES)
-SYMBOLS, HIDDEN, LONGEST = 5, 7, 9
-
-
-def random_weights(seed, dtype=np.float64):
-    rng = np.random.default_rng(seed)
-    shapes = (SYMBOLS, HIDDEN), (HIDDEN, HIDDEN), (HIDDEN,)
-    return tuple(jnp.asarray(rng.normal(0, 0.5, s).astype(dtype)) for s in shapes)
-
-
-def one_hot_program(w_x, w_h, b, symbols, steps, activation):
-    """The recurrence as written on the slides: h = f(W [x; h] + b), a Python loop."""
-    f = RECURRENCES[activation][0]
-    h = jnp.zeros_like(b)
-    for t in range(steps):
-        x = jax.nn.one_hot(symbols[t], SYMBOLS, dtype=b.dtype)
-        h = f(jnp.concatenate([x, h]) @ jnp.concatenate([w_x, w_h]) + b)
-    return h
-
-
-def test_hand_values():
-    # h_1 = 1 + 0 = 1, h_2 = 2 + 3 h_1 = 5, h_3 = 1 + 3 h_2 = 16
-    w_x, w_h, b = jnp.array([[1.0], [2.0]]), jnp.array([[3.0]]), jnp.zeros(1)
-    symbols = jnp.array([0, 1, 0, 1])
-
-    def state(w_x, w_h, b):
-        return last_state(w_x, w_h, b, symbols, 3, "identity")[0]
-
-    assert state(w_x, w_h, b) == 16
-    dw_x, dw_h, db = jax.grad(state, argnums=(0, 1, 2))(w_x, w_h, b)
-    # delta = 9, 3, 1; dW_h = sum delta_t h_t = 3 * 1 + 1 * 5
-    np.testing.assert_array_equal(dw_x, [[10.0], [3.0]])
-    np.testing.assert_array_equal(dw_h, [[8.0]])
-    np.testing.assert_array_equal(db, [13.0])
+SAVES = ("gates", "states", 1, 2, 3, T + 2, "sqrt")
+PATHS = [(scan, {}), *((bptt, {"save": save}) for save in SAVES)]
+FEATURES = ["lengths", "mask", "resets", "drop", "zeros"]
+TOLERANCES = {  # of dtype and compute
+    ("float64", None): 1e-12,
+    ("float32", None): 1e-5,
+    # Both round factors to 8 bits, the loop's autodiff its gradients at other places.
+    ("float32", "bfloat16"): 3e-2,
+}
 
 
-@settings(max_examples=30, deadline=None)
-@given(st.integers(0, LONGEST), st.sampled_from(ACTIVATIONS), st.integers(0, 2**16))
-def test_equals_autodiff_of_the_one_hot_program(steps, activation, seed):
-    with jax.enable_x64(True):
-        weights = random_weights(seed)
-        rng = np.random.default_rng(seed + 1)
-        symbols = jnp.asarray(rng.integers(0, SYMBOLS, LONGEST), jnp.int32)
-        dh = jnp.asarray(rng.normal(size=HIDDEN))
-        h, pull = jax.vjp(
-            lambda *w: last_state(*w, symbols, jnp.int32(steps), activation), *weights
+def combinations(steps=(T,), switch=(False,), dtypes=(("float64", None),)):
+    return st.fixed_dictionaries(
+        {
+            "name": st.sampled_from(sorted(CELLS)),
+            "path": st.sampled_from(PATHS),
+            "unroll": st.sampled_from([1, 2]),
+            "compiled": st.sampled_from(switch),
+            "mapped": st.sampled_from(switch),
+            "dtypes": st.sampled_from(dtypes),
+            "features": st.sets(st.sampled_from(FEATURES)),
+            "reverse": st.booleans(),
+            "window": st.sampled_from([None, 1, 2, T]),
+            "bias": st.booleans(),
+            "steps": st.sampled_from(steps),
+            "seed": st.integers(0, 99),
+        }
+    )
+
+
+def check(
+    name,
+    path,
+    unroll=1,
+    compiled=False,
+    mapped=False,
+    dtypes=("float64", None),
+    **options,
+):
+    """Outputs, final state and all gradients are those of the loop.
+
+    What is not compiled takes a tenth of the time: then `lax.scan` runs step by step.
+    """
+    (run, kwargs), (dtype, compute) = path, dtypes
+    kwargs = kwargs | {"unroll": unroll}
+    with jax.enable_x64(dtype == "float64"):
+        one = case(name, dtype=np.dtype(dtype).type, compute=compute, **options)
+
+        def found(x):
+            return pulled(run, one._replace(x=x), **kwargs)
+
+        def wanted(x):
+            return pulled(loop, one._replace(x=x))
+
+        x, same = one.x, wanted(one.x)
+        if mapped:
+            x = jnp.stack([x, x / 2])
+            same = jax.tree.map(lambda *a: jnp.stack(a), same, wanted(x[1]))
+            found = jax.vmap(found)
+        with jax.disable_jit(not compiled):
+            found = jax.jit(found)(x)
+        assert_near(found, same, TOLERANCES[dtypes])
+
+
+@settings(max_examples=12, deadline=None)
+@given(combinations())
+def test_every_path_equals_autodiff_of_the_loop(combination):
+    check(**combination)
+
+
+@pytest.mark.soak
+@settings(max_examples=1000, deadline=None)
+@given(combinations((1, 2, T), (False, True), tuple(TOLERANCES)))
+def test_every_path_equals_autodiff_of_the_loop_often(combination):
+    check(**combination)
+
+
+ALL = {"features": ("lengths", "resets", "drop"), "reverse": True, "window": 2}
+
+
+@pytest.mark.parametrize(
+    ("name", "save"), list(zip(CELLS, SAVES * 4, strict=False)), ids=str
+)
+def test_every_cell_with_all_features(name, save):
+    check(name, (bptt, {"save": save}), **ALL)
+
+
+@pytest.mark.parametrize("save", SAVES)
+def test_every_save_with_all_features(save):
+    check("lstm-fptr", (bptt, {"save": save}), **ALL | {"reverse": False})
+
+
+@pytest.mark.parametrize("dtypes", list(TOLERANCES)[1:], ids=str)
+@pytest.mark.parametrize("name", ["lstm-ft", "gru-before"])
+def test_single_and_half_precision(name, dtypes):
+    check(name, (bptt, {}), dtypes=dtypes, features=("lengths",))
+
+
+@pytest.mark.parametrize("save", ["gates", "states", 2])
+def test_compiled_and_mapped(save):
+    check("elman-tanh", (bptt, {"save": save}), 2, compiled=True, mapped=True, **ALL)
+
+
+@pytest.mark.parametrize(
+    "name", ["elman-tanh", "lstm-fptr", "gru-after", "gru-before", "minimal"]
+)
+def test_finite_differences(name, x64):
+    given = case(name, steps=3, features=("lengths", "resets", "drop"))
+
+    def run(*arrays):
+        arrays = jax.tree.map(jnp.asarray, arrays)  # differences are NumPy arrays
+        return bptt(given.form, *arrays, given.steps)
+
+    check_grads(run, (given.weights, given.x, given.start), order=1, modes=["rev"])
+
+
+def gradient_of_norm(run, given, **options):
+    """Of the squares of all gradients."""
+
+    def norm(weights, x, start):
+        one = given._replace(weights=weights, x=x, start=start)
+        _, gradients = pulled(run, one, **options)
+        return sum((g * g).sum() for g in jax.tree.leaves(gradients))
+
+    return jax.grad(norm, (0, 1, 2))(given.weights, given.x, given.start)
+
+
+@pytest.mark.parametrize(
+    ("name", "save"),
+    [("elman-tanh", "states"), ("lstm-fptr", "gates"), ("gru-before", "gates")]
+    + [("minimal", 2)],
+)
+def test_gradient_of_a_gradient(name, save, x64):
+    given = case(name, features=("lengths", "resets"))
+
+    with jax.disable_jit():
+        found = gradient_of_norm(bptt, given, save=save)
+    assert_near(found, gradient_of_norm(loop, given), 1e-12)
+
+
+def test_gradient_of_a_gradient_stops_at_windows(x64):
+    given = case("lstm-ft", window=2)
+
+    with jax.disable_jit():
+        found = gradient_of_norm(bptt, given)
+    assert_near(found, gradient_of_norm(loop, given), 1e-12)
+
+
+@pytest.mark.parametrize(
+    ("name", "save"), [("lstm-fptr", "gates"), ("gru-after", "states"), ("pair", 2)]
+)
+def test_what_padding_holds_is_not_read(name, save, x64):
+    given = case(name, features=("lengths", "resets"), seed=2)
+    valid = given.steps.valid
+    assert not valid.all() and valid.any()
+    noisy = given._replace(x=jnp.where(valid[..., None], given.x, 123.0))
+    found, wanted = pulled(bptt, noisy, save=save), pulled(bptt, given, save=save)
+    assert_same(found, wanted)
+    d_x = found[1][1]
+    assert_same(d_x[~valid], np.zeros_like(d_x[~valid]))
+
+
+@pytest.mark.parametrize(
+    ("save", "reverse"), [("gates", False), ("states", True), (2, False)]
+)
+def test_padded_equals_each_sequence_alone(save, reverse, x64):
+    """The gradients of weights are the sum of each sequence's."""
+    given, lengths = case("lstm-fptr", reverse=reverse), (5, 0, 2)
+    valid = jnp.asarray(np.arange(T)[:, None] < lengths)
+    d_hs = jnp.where(valid[..., None], given.d_hs, 0)
+    padded = given._replace(steps=Steps(valid), d_hs=d_hs)
+    (hs, final), (d_weights, d_x, d_start) = pulled(bptt, padded, save=save)
+    total = jax.tree.map(jnp.zeros_like, d_weights)
+    for b, n in enumerate(lengths):
+        start, d_final = (
+            tuple(s[b : b + 1] for s in each) for each in (given.start, given.d_final)
         )
-        expected, pull_expected = jax.vjp(
-            lambda *w: one_hot_program(*w, symbols, steps, activation), *weights
+        alone = given._replace(
+            x=given.x[:n, b : b + 1],
+            start=start,
+            d_hs=d_hs[:n, b : b + 1],
+            d_final=d_final,
         )
-        np.testing.assert_allclose(h, expected, rtol=1e-12, atol=1e-12)
-        for found, wanted in zip(pull(dh), pull_expected(dh), strict=True):
-            np.testing.assert_allclose(found, wanted, rtol=1e-11, atol=1e-11)
+        (one, one_final), d_one = pulled(bptt, alone, save=save)
+        assert_near(hs[:n, b : b + 1], one, 1e-15)
+        assert_near(tuple(s[b : b + 1] for s in final), one_final, 1e-15)
+        assert_near(d_x[:n, b : b + 1], d_one[1], 1e-14)
+        assert_near(tuple(d[b : b + 1] for d in d_start), d_one[2], 1e-14)
+        total = jax.tree.map(jnp.add, total, d_one[0])
+    assert_near(d_weights, total, 1e-14)
 
 
-@pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_finite_differences(activation, x64):
-    symbols = jnp.array([1, 2, 2, 4, 0, 0])
-
-    def state(*weights):
-        weights = map(jnp.asarray, weights)  # differences come as NumPy arrays
-        return last_state(*weights, symbols, jnp.int32(4), activation)
-
-    check_grads(state, random_weights(3), order=1, modes=["rev"])
-
-
-@pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_equals_the_readable_unroll(activation, x64):
-    w_x, w_h, b = random_weights(4)
-    rng = np.random.default_rng(5)
-    symbols = jnp.asarray(rng.integers(0, SYMBOLS, (6, LONGEST)), jnp.int32)
-    steps = jnp.arange(6)
-    f = RECURRENCES[activation][0]
-    z = w_x[symbols.T] + b[None, None]
-    batch = final_state(lambda z, h: f(z + h @ w_h), z, jnp.zeros((6, HIDDEN)), steps)
-    one_by_one = [last_state(w_x, w_h, b, s, n, activation) for s, n in zip(
-        symbols, steps, strict=True)]  # fmt: skip
-    np.testing.assert_allclose(batch, jnp.stack(one_by_one), rtol=1e-12, atol=1e-14)
+def test_sequences_of_no_steps_pass_the_gradient_on(x64):
+    given = case("lstm-fptr")
+    steps = Steps(jnp.zeros((T, 3), bool))
+    (_, final), (d_weights, d_x, d_start) = pulled(bptt, given._replace(steps=steps))
+    assert_same(final, given.start)
+    # Outputs that are not valid are the initial h, T times.
+    d_h = given.d_final[0] + given.d_hs.sum(0)
+    assert_near(d_start, (d_h, given.d_final[1]), 1e-15)
+    assert_same((d_weights, d_x), jax.tree.map(jnp.zeros_like, (d_weights, d_x)))
 
 
-def test_padding_is_not_read(x64):
-    weights = random_weights(6)
-    symbols = jnp.array([1, 3, 2, 0, 0])
-    other = jnp.array([1, 3, 2, 4, 1])
-
-    def gradient(symbols):
-        return jax.grad(lambda w: last_state(*w, symbols, 3, "tanh").sum())(weights)
-
-    for a, b in zip(gradient(symbols), gradient(other), strict=True):
-        np.testing.assert_array_equal(a, b)
-
-
-def test_no_step_is_the_zero_state_and_no_gradient():
-    weights = random_weights(7, np.float32)
-    symbols = jnp.array([1, 2])
-    h, pull = jax.vjp(lambda *w: last_state(*w, symbols, 0, "tanh"), *weights)
-    np.testing.assert_array_equal(h, np.zeros(HIDDEN))
-    for gradient in pull(jnp.ones(HIDDEN)):
-        np.testing.assert_array_equal(gradient, np.zeros(gradient.shape))
+@pytest.mark.parametrize("save", ["all", 0, -2])
+def test_unknown_save(save):
+    given = case("gru-after", dtype=np.float32)
+    message = f"^save={save!r} is unknown; expected 'gates', 'states', 'sqrt'"
+    with pytest.raises(InputError, match=message):
+        bptt(*given[:5], save=save)

@@ -1,0 +1,191 @@
+"""One stretch of steps, forward and back: the two sweeps of `bptt`, and its sums.
+
+Axes: T steps, B batch, F features, H hidden, G gates.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from jnets.ops.cells import State, row_sum
+from jnets.ops.recurrence import (
+    Form,
+    Steps,
+    Weights,
+    cut,
+    dropped,
+    inputs_share,
+    product,
+    products,
+    where,
+)
+from jnets.typing import Array
+
+
+class Shared(NamedTuple):
+    """What all steps have in common."""
+
+    weights: Weights
+    start: State  # B x H
+    drop: Array | None
+
+
+class At(NamedTuple):
+    """What differs from step to step."""
+
+    x: Array  # T x B x F
+    valid: Array | None  # T x B
+    resets: Array | None  # T x B
+    ends: Array | None  # T
+
+
+class Kept(NamedTuple):
+    """What the backward sweep reads of the forward one."""
+
+    h: Array  # T x B x H, after each step
+    others: State  # the other states before it, after resets
+    saved: Any  # the cell's own
+    operands: tuple[Array | None, ...]  # of products; None for h itself
+
+
+def run(
+    form: Form, shared: Shared, state: State, at: At, unroll: int, *, keep: bool
+) -> tuple[Kept, State]:
+    """The forward sweep, and the final state. What is saved only if `keep`."""
+    weights = shared.weights
+
+    def step(state: State, each):
+        zx, valid, resets, ends = each
+        before = _cut(ends, state)
+        before = before if resets is None else where(resets, shared.start, before)
+        seen = _Products(form, shared, before[0])
+        after, saved = form.cell.forward(zx, before, weights.pointwise, seen.dot)
+        if valid is not None:
+            after = where(valid, after, before)
+        rest = (saved, tuple(seen.operands)) if keep else ((), ())
+        return after, (after[0], before[1:], *rest)
+
+    each = inputs_share(form, weights, at.x), at.valid, at.resets, at.ends
+    final, kept = lax.scan(step, state, each, reverse=form.reverse, unroll=unroll)
+    return Kept(*kept), final
+
+
+class _Products:
+    """A `dot` that keeps what each matrix is multiplied by, unless that is h itself."""
+
+    def __init__(self, form: Form, shared: Shared, h: Array):
+        self._dot = products(form, shared.weights, Steps(drop=shared.drop))
+        self._h = h
+        self.operands: list[Array | None] = [None] * len(shared.weights.recurrent)
+
+    def dot(self, k: int, u: Array) -> Array:
+        if u is not self._h:
+            self.operands[k] = u
+        return self._dot(k, u)
+
+
+def _before(form: Form, shared: Shared, state: State, at: At, kept: Kept) -> State:
+    """The state that each step began with: T x B x H."""
+    first = state[0][None]
+    parts = [kept.h[1:], first] if form.reverse else [first, kept.h[:-1]]
+    (h,) = _cut(at.ends, (jnp.concatenate(parts),))
+    if at.resets is not None:
+        h = jnp.where(at.resets[..., None], shared.start[0][None], h)
+    return h, *kept.others
+
+
+def run_at_once(form: Form, shared: Shared, at: At, kept: Kept) -> Kept:
+    """What the forward sweep did not save, for all steps at once."""
+    before = _before(form, shared, shared.start, at, kept)
+    zx = inputs_share(form, shared.weights, at.x)
+    seen = _Products(form, shared, before[0])
+    _, saved = form.cell.forward(zx, before, shared.weights.pointwise, seen.dot)
+    return kept._replace(saved=saved, operands=tuple(seen.operands))
+
+
+def pull(form: Form, shared: Shared, state: State, at: At, kept: Kept, d, unroll: int):
+    """The backward sweep, and after it the sums over the copies of the weights.
+
+    d = (dE/dh of all steps, dE/d the final state). Gives ((d_weights, d_start), dE/d
+    the state before the first step, d_x).
+    """
+    d_hs, d_state = d
+    weights = shared.weights
+    before = _before(form, shared, state, at, kept)
+    partials = form.cell.partials(kept.saved, before, kept.h, weights.pointwise)
+
+    def step(carry, each):
+        (d_h, *d_others), d_start, d_p = carry
+        partials, d_y, at = each
+        d_after = (d_h + d_y, *d_others)
+        d_before, d_more, deltas = _step_back(form, shared, partials, d_after, at.valid)
+        if at.resets is not None:
+            none = _zeros(d_before)
+            d_start = add(d_start, where(at.resets, d_before, none))
+            d_before = where(at.resets, none, d_before)
+        if at.ends is not None:
+            d_before = tuple(jnp.where(at.ends, 0, d) for d in d_before)
+        return (d_before, d_start, add(d_p, d_more)), deltas
+
+    sums = _zeros(shared.start), _zeros(weights.pointwise)
+    (d_state, d_start, d_p), (d_zx, deltas) = lax.scan(
+        step,
+        (d_state, *sums),
+        (partials, d_hs, at._replace(x=None)),
+        reverse=not form.reverse,
+        unroll=unroll,
+    )
+    d_weights = _sums(form, shared, at.x, before[0], kept.operands, d_zx, deltas)
+    d_x = product(form, d_zx, weights.input.T)
+    return (d_weights._replace(pointwise=d_p), d_start), d_state, d_x
+
+
+def _step_back(form: Form, shared: Shared, partials, d_after: State, valid):
+    """(dE/d before, dE/dp, (dE/dzx, delta of each product, None where it is that))."""
+    weights = shared.weights
+    deltas: list[Array | None] = [None] * len(weights.recurrent)
+
+    def back(k: int, delta: Array) -> Array:
+        deltas[k] = delta
+        d_u = product(form, delta, weights.recurrent[k].T)
+        return dropped(Steps(drop=shared.drop), k, d_u)
+
+    d_cell = d_after if valid is None else where(valid, d_after, _zeros(d_after))
+    d_zx, d_before, d_p = form.cell.backward(partials, d_cell, weights.pointwise, back)
+    if valid is not None:
+        d_before = where(valid, d_before, d_after)
+    apart = tuple(None if delta is d_zx else delta for delta in deltas)
+    return d_before, d_p, (d_zx, apart)
+
+
+def _sums(form, shared: Shared, x, h, operands, d_zx, deltas) -> Weights:
+    """dW = sum over the copies W^(t): one product of all steps per matrix."""
+
+    def over_steps(u: Array, delta: Array) -> Array:
+        rows = u.reshape(-1, u.shape[-1]), delta.reshape(-1, delta.shape[-1])
+        return product(form, rows[0].T, rows[1])
+
+    recurrent = []
+    for k, (operand, delta) in enumerate(zip(operands, deltas, strict=True)):
+        u = dropped(Steps(drop=shared.drop), k, h if operand is None else operand)
+        recurrent.append(over_steps(u, d_zx if delta is None else delta))
+    bias = None if shared.weights.bias is None else row_sum(d_zx)
+    return Weights(over_steps(x, d_zx), bias, tuple(recurrent))
+
+
+def _cut(ends: Array | None, state: State) -> State:
+    """Derivatives of gradients end where gradients do."""
+    if ends is None:
+        return state
+    ends = jnp.broadcast_to(ends[..., None], state[0].shape[:-1])
+    return where(ends, cut(state), state)
+
+
+def _zeros(state: State) -> State:
+    return tuple(map(jnp.zeros_like, state))
+
+
+def add(a, b):
+    return jax.tree.map(jnp.add, a, b)
