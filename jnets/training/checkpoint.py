@@ -180,7 +180,7 @@ def _quiet() -> Iterator[None]:
     """Keep Orbax from printing what our own error says in one line.
 
     A load that fails leaves tasks behind, which complain when they are collected:
-    that is made to happen here.
+    that is made to happen here, and for those that end later they are not heard.
     """
     loggers = [logging.getLogger(name) for name in ("absl", "asyncio")]
     levels, hook = [logger.level for logger in loggers], sys.unraisablehook
@@ -191,11 +191,16 @@ def _quiet() -> Iterator[None]:
         yield
     except Exception:
         gc.collect()
+        logging.getLogger("asyncio").addFilter(_is_no_orphan)
         raise
     finally:
         sys.unraisablehook = hook
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
+
+
+def _is_no_orphan(record: logging.LogRecord) -> bool:
+    return "exception was never retrieved" not in record.getMessage()
 
 
 def _abstract(tree: PyTree) -> PyTree:
