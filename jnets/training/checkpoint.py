@@ -5,8 +5,9 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -179,8 +180,8 @@ def _shapes(tree: PyTree) -> dict[str, tuple[int, ...]]:
 def _quiet() -> Iterator[None]:
     """Keep Orbax from printing what our own error says in one line.
 
-    A load that fails leaves tasks behind, which complain when they are collected:
-    that is made to happen here.
+    A load that fails leaves tasks behind, which complain when they are collected, or
+    when they end: that is made to happen here, or else is not heard.
     """
     loggers = [logging.getLogger(name) for name in ("absl", "asyncio")]
     levels, hook = [logger.level for logger in loggers], sys.unraisablehook
@@ -191,11 +192,23 @@ def _quiet() -> Iterator[None]:
         yield
     except Exception:
         gc.collect()
+        logging.getLogger("asyncio").addFilter(_is_no_orphan)
+        if getattr(hook, "func", None) is not _unless_orphan:
+            hook = partial(_unless_orphan, hook)
         raise
     finally:
         sys.unraisablehook = hook
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
+
+
+def _is_no_orphan(record: logging.LogRecord) -> bool:
+    return "exception was never retrieved" not in record.getMessage()
+
+
+def _unless_orphan(hook: Callable[[Any], Any], unraisable: Any) -> None:
+    if "Event loop is closed" not in str(unraisable.exc_value):
+        hook(unraisable)
 
 
 def _abstract(tree: PyTree) -> PyTree:

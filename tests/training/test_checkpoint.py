@@ -1,8 +1,11 @@
 """Saved and restored exactly, or refused in one line."""
 
 import gc
+import logging
 import shutil
+import sys
 import time
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -264,3 +267,31 @@ def test_a_damaged_checkpoint_is_exact_or_refused(net, trained, bits, tmp_path, 
             assert bits(saved.state) == bits(state), name
     assert refused >= 4  # the arrays and the indices to them, at least
     gc.collect()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")
+def test_what_outlives_a_failed_load_is_not_heard(net, trained, tmp_path, monkeypatch):
+    """Orbax's tasks may end, or be collected, long after our error is told."""
+    heard, records = [], []
+    monkeypatch.setattr(sys, "unraisablehook", heard.append)
+    logger = logging.getLogger("asyncio")
+    monkeypatch.setattr(logger, "filters", [])
+    monkeypatch.setattr(
+        logger, "handle", lambda r: logger.filter(r) and records.append(r)
+    )
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(trained(ADAM))
+    (step,) = tmp_path.iterdir()
+    for path in step.rglob("d/*"):
+        path.write_bytes(path.read_bytes()[:50])
+    for _ in range(2):
+        with Checkpoints(tmp_path) as checkpoints:
+            refusal(lambda c=checkpoints: c.restore(net.state(ADAM)))
+    heard.clear()
+    for error in (RuntimeError("Event loop is closed"), ValueError("of the user's")):
+        sys.unraisablehook(SimpleNamespace(exc_value=error))
+    assert [str(each.exc_value) for each in heard] == ["of the user's"]
+    logger.error("Task exception was never retrieved\nfuture: ...")
+    logger.error("of the user's")
+    assert [record.getMessage() for record in records] == ["of the user's"]
