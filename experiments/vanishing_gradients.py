@@ -13,9 +13,9 @@ explode, with and without clipping.
 
 On 4 CPU cores at work on other things too, 2.5 minutes. After 2,500 updates on 100
 steps, tested on 1,000 sequences (to answer 1 always costs 0.173 on these): Elman 0.201,
-IRNN 0.0008, LSTM of 1997 0.0009, LSTM 0.0007, GRU 0.0002. By then 1e-30 of the error at
-the last step reaches the first one in the Elman net; 0.15, 2.1, 1.0 and 0.10 of it in
-the others.
+IRNN 0.0008, LSTM of 1997 0.0009, LSTM 0.0007, GRU 0.0002. By then nothing that float32
+can tell from zero (1e-30) of the error at the last step reaches the first one in the
+Elman net; 0.15, 2.1, 1.0 and 0.10 of it in the others.
 """
 
 import dataclasses

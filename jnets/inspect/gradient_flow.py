@@ -50,13 +50,18 @@ def gradient_flow(objective: Callable[[], Array]) -> Flow:
 
         def interceptor(next_fun, args, kwargs, context):
             module = context.module
-            if not isinstance(module, Direction) or context.method_name != "__call__":
+            if not isinstance(module, Direction) or context.method_name != "run":
                 return next_fun(*args, **kwargs)
             name = "/".join(module.path)
             if name in met:
                 raise InputError(f"objective calls {name} twice; expected once")
             met.add(name)
-            form, weights, x, start, steps = _recurrence(module, *args, **kwargs)
+            form, weights, x, start, steps, _ = args
+            if steps.drop is not None:
+                raise InputError(
+                    f"{name} drops parts of its state; expected train=False, as the "
+                    f"flow of gradients is that of the whole net"
+                )
             shapes[name] = tuple((len(x), *s.shape) for s in start), start[0].dtype
             return _tapped(form, weights, x, start, steps, taps.get(name))
 
@@ -132,32 +137,6 @@ def layer_weights(cell: Cell, params: Any) -> Weights:
     matrices = tuple(params[matrix.name] for matrix in cell.matrices)
     vectors = tuple(params[name] for name, _ in cell.vectors)
     return Weights(params["kernel"], params.get("bias"), matrices, vectors)
-
-
-def _recurrence(
-    module: Direction,
-    x: Array,
-    steps: Steps,
-    lengths: Array | None,
-    start: State | None,
-    train: bool,
-) -> tuple[Form, Weights, Array, State, Steps]:
-    """What a layer in one direction runs."""
-    del lengths  # they are in steps.valid
-    spec, policy = module.spec, module.spec.policy
-    if train and spec.recurrent_dropout:
-        raise InputError(
-            f"recurrent_dropout={spec.recurrent_dropout} with train=True: the flow of "
-            f"gradients is that of the whole net; call it with train=False"
-        )
-    if module.reverse and steps.resets is not None:
-        later = jnp.zeros_like(steps.resets[:1])
-        steps = steps._replace(resets=jnp.concatenate([steps.resets[1:], later]))
-    weights = layer_weights(spec.cell, module.variables["params"])
-    start = start or module._start(x.shape[1])
-    compute = policy.compute if policy.compute != policy.param else None
-    form = Form(spec.cell, module.reverse, spec.window, compute)
-    return form, weights, x.astype(policy.param), start, steps
 
 
 def _tapped(

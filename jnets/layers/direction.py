@@ -76,9 +76,22 @@ class Direction(nn.Module):
         compute = policy.compute if policy.compute != policy.param else None
         form = Form(spec.cell, self.reverse, spec.window, compute)
         x = x.astype(policy.param)  # states, and sums of products, are of this dtype
+        return self.run(form, weights, x, start, steps, lengths)
+
+    def run(
+        self,
+        form: Form,
+        weights: Weights,
+        x: Array,
+        start: State,
+        steps: Steps,
+        lengths: Array | None,
+    ) -> tuple[Array, State]:
+        """The recurrence by itself: what may be watched, or run in another way."""
         if self._on_cudnn(obstacle(form, x, steps, lengths)):
             return cudnn_lstm(form, weights, x, start, lengths)
-        return bptt(form, weights, x, start, steps, save=spec.save, unroll=spec.unroll)
+        save, unroll = self.spec.save, self.spec.unroll
+        return bptt(form, weights, x, start, steps, save=save, unroll=unroll)
 
     def _on_cudnn(self, obstacle: str | None) -> bool:
         """Whether cuDNN runs this; said in the log of "jnets.recurrent"."""
@@ -103,8 +116,10 @@ class Direction(nn.Module):
             bias = self._param("bias", init, cell.gates * h)
         recurrent = []
         for name, *units in cell.matrices:
-            rows, columns = (spec.sizes[0] if n == "P" else n * h for n in units)
-            blocks = 1 if units[1] == "P" else units[1]
+            rows, columns = (
+                n * h if isinstance(n, int) else spec.sizes[0] for n in units
+            )
+            blocks = units[1] if isinstance(units[1], int) else 1
             init = recurrent_init.kernel(spec.recurrent_scheme, h, blocks)
             recurrent.append(self._param(name, init, rows, columns))
         vectors = []

@@ -24,7 +24,7 @@ def kernel(scheme: str, hidden: int, blocks: int) -> Initializer:
     if scheme == "pytorch_uniform":
         return symmetric_uniform(hidden**-0.5)
 
-    def init(key, shape, dtype=jnp.float32):
+    def init(key, shape, dtype):
         rows, columns = shape[0], shape[1] // blocks
         block = {
             "orthogonal": jax.nn.initializers.orthogonal(),
@@ -43,7 +43,7 @@ def bias(scheme: str, hidden: int, cell: Cell, *, forget: float = 0.0) -> Initia
     apart = sum(n for name, n in cell.vectors if name == "recurrent_bias")
     twice = (cell.gates - apart) * hidden
 
-    def init(key, shape, dtype=jnp.float32):
+    def init(key, shape, dtype):
         value = jnp.zeros(shape, dtype)
         if scheme == "pytorch_uniform":
             one, two = (
@@ -63,7 +63,7 @@ def vector(name: str, scheme: str, hidden: int, forget: float = 0.0) -> Initiali
         return jax.nn.initializers.ones
     if name == "shift" and forget:
 
-        def init(key, shape, dtype=jnp.float32):
+        def init(key, shape, dtype):
             return jnp.zeros(shape, dtype).at[hidden : 2 * hidden].add(forget)
 
         return init

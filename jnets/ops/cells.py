@@ -72,7 +72,6 @@ _ELMAN = {
 }
 
 
-@cache
 def elman(activation: str = "tanh") -> Cell:
     """h_t = f(W_x x_t + b + W_h h_{t-1}); Elman 1990, with f tanh, relu or identity.
 
@@ -82,6 +81,11 @@ def elman(activation: str = "tanh") -> Cell:
         raise InputError(
             f"activation={activation!r} is unknown; expected one of {list(_ELMAN)}"
         )
+    return _elman(activation)
+
+
+@cache
+def _elman(activation: str) -> Cell:
     f, derivative = _ELMAN[activation]
 
     def forward(zx, before, p, dot):
