@@ -18,9 +18,11 @@ def test_python_blocks_run():
     shown = [b for b in blocks("python") if not b.startswith(("# after", "# with"))]
     for block in shown:
         exec(compile(block, "README.md", "exec"), names)
-    assert len(shown) == 2
+    assert len(shown) == 4
     assert names["logits"].shape == (8, 10)
     assert int(names["state"].step) == 1
+    assert names["outputs"].shape == (8, 50, 64)
+    assert names["last"].h.shape == (1, 8, 64)
 
 
 def test_summary_is_the_printed_one(capsys):

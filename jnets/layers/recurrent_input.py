@@ -1,5 +1,6 @@
 """What recurrent layers accept, and what they say of the rest."""
 
+import warnings
 from typing import TYPE_CHECKING
 
 import jax.numpy as jnp
@@ -53,6 +54,17 @@ def check_fields(layer: "Recurrent") -> None:
     if forget_bias and not getattr(layer, "forget", True):
         raise InputError(
             f"forget_bias={forget_bias} with forget=False: there is no forget gate"
+        )
+    states = layer.cell().states
+    if states > 2:
+        raise InputError(
+            f"own has {states} states; expected one or two, h and c: use jnets.ops.bptt"
+        )
+    if layer.dropout and layer.num_layers == 1 and not layer.variational:
+        warnings.warn(
+            f"dropout={layer.dropout} does nothing: it is between layers, and there is "
+            f"one",
+            stacklevel=2,
         )
     recurrent_init.check("scheme", layer.scheme)
     if layer.recurrent_scheme is not None:

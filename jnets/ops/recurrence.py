@@ -30,8 +30,9 @@ class Steps(NamedTuple):
 
     `valid` bool [T, B]: at other steps the state stays as it is, so that the final
     state is that of the last valid step. `resets` bool [T, B]: the state is the initial
-    one again before this step. `drop` [B, H]: a factor on what the recurrent products
-    read, the same at all steps (variational dropout, Gal & Ghahramani 2016).
+    one again before this step, valid or not. `drop` [B, H]: a factor on what the
+    recurrent products read, the same at all steps (variational dropout, Gal &
+    Ghahramani 2016); a constant, without a gradient of its own.
     """
 
     valid: Array | None = None
@@ -84,7 +85,7 @@ def dropped(steps: Steps, k: int, u: Array) -> Array:
     """Dropout is of the first product's operand, the state or what is made of it."""
     if steps.drop is None or k > 0:
         return u
-    return u * jnp.broadcast_to(steps.drop, u.shape)
+    return u * jnp.broadcast_to(lax.stop_gradient(steps.drop), u.shape)
 
 
 def where(condition: Array, one: State, other: State) -> State:

@@ -175,5 +175,5 @@ def test_what_is_refused():
         gradient_flow(lambda: net.apply(variables, x).sum())
     net = RNN(H, recurrent_dropout=0.5)
     variables, keys = net.init(jax.random.key(0), x), {"dropout": jax.random.key(1)}
-    with pytest.raises(InputError, match="^layer0 drops parts of its state; expected train=False"):
+    with pytest.raises(InputError, match="^layer0 drops parts .* train=False"):
         gradient_flow(lambda: net.apply(variables, x, train=True, rngs=keys)[0].sum())

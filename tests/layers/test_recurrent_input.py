@@ -7,6 +7,7 @@ import pytest
 
 from jnets.errors import InputError
 from jnets.layers import GRU, LSTM, RNN, RecurrentState
+from jnets.ops.cells import derived
 
 B, T, F, H = 3, 5, 2, 4
 X = jnp.zeros((B, T, F))
@@ -31,6 +32,14 @@ FIELDS = [
     (GRU(H, save=0), r"^save=0 .*number of steps"),
     (RNN(H, activation="gelu"), r"^activation='gelu' is unknown; .*'tanh'"),
 ]
+
+
+def three_states(zx, before, p, dot):
+    a, b, c = before
+    return jnp.tanh(zx + dot(0, a)), a, b + c
+
+
+FIELDS.append((RNN(H, own=derived(three_states, 1, 3)), "^own has 3 states; expected"))
 
 
 @pytest.mark.parametrize(("layer", "message"), FIELDS, ids=[m for _, m in FIELDS])
