@@ -15,16 +15,8 @@ from jax import lax
 from jnets.errors import InputError
 from jnets.layers.direction import Direction
 from jnets.ops.cells import Cell, State
-from jnets.ops.recurrence import (
-    Form,
-    Steps,
-    Weights,
-    cut,
-    cuts,
-    inputs_share,
-    products,
-    where,
-)
+from jnets.ops.recurrence import Weights
+from jnets.ops.unroll import scan
 from jnets.typing import Array
 
 Flow = dict[str, State]
@@ -63,7 +55,7 @@ def gradient_flow(objective: Callable[[], Array]) -> Flow:
                     f"flow of gradients is that of the whole net"
                 )
             shapes[name] = tuple((len(x), *s.shape) for s in start), start[0].dtype
-            return _tapped(form, weights, x, start, steps, taps.get(name))
+            return scan(form, weights, x, start, steps, taps=taps.get(name))
 
         with nn.intercept_methods(interceptor):
             return objective()
@@ -137,35 +129,3 @@ def layer_weights(cell: Cell, params: Any) -> Weights:
     matrices = tuple(params[matrix.name] for matrix in cell.matrices)
     vectors = tuple(params[name] for name, _ in cell.vectors)
     return Weights(params["kernel"], params.get("bias"), matrices, vectors)
-
-
-def _tapped(
-    form: Form,
-    weights: Weights,
-    x: Array,
-    start: State,
-    steps: Steps,
-    taps: State | None,
-) -> tuple[Array, State]:
-    """`unroll.scan` with zeros added to each state, whose gradients are the states'."""
-    dot = products(form, weights, steps)
-
-    def step(state: State, each):
-        zx, valid, resets, ends, tap = each
-        before = state
-        if ends is not None:
-            held = jnp.broadcast_to(ends, before[0].shape[:1])
-            before = where(held, cut(before), before)
-        if resets is not None:
-            before = where(resets, start, before)
-        after, _ = form.cell.forward(zx, before, weights.pointwise, dot)
-        if valid is not None:
-            after = where(valid, after, before)
-        if tap is not None:
-            after = tuple(a + b for a, b in zip(after, tap, strict=True))
-        return after, after[0]
-
-    zx, ends = inputs_share(form, weights, x), cuts(form, len(x))
-    each = zx, steps.valid, steps.resets, ends, taps
-    final, hs = lax.scan(step, start, each, reverse=form.reverse)
-    return hs, final

@@ -55,6 +55,14 @@ def check_fields(layer: "Recurrent") -> None:
         raise InputError(
             f"forget_bias={forget_bias} with forget=False: there is no forget gate"
         )
+    _check_use(layer)
+    recurrent_init.check("scheme", layer.scheme)
+    if layer.recurrent_scheme is not None:
+        recurrent_init.check("recurrent_scheme", layer.recurrent_scheme, inner=True)
+
+
+def _check_use(layer: "Recurrent") -> None:
+    """What is not wrong by itself, but does not go with the rest."""
     states = layer.cell().states
     if states > 2:
         raise InputError(
@@ -66,9 +74,6 @@ def check_fields(layer: "Recurrent") -> None:
             f"one",
             stacklevel=2,
         )
-    recurrent_init.check("scheme", layer.scheme)
-    if layer.recurrent_scheme is not None:
-        recurrent_init.check("recurrent_scheme", layer.recurrent_scheme, inner=True)
 
 
 def plain(layer: "Recurrent", **fields: object) -> None:

@@ -55,17 +55,19 @@ def bptt(
             f"save={save!r} is unknown; expected 'gates', 'states', 'sqrt' or a "
             f"number of steps"
         )
-    shared = Shared(weights, start, steps.drop)
     if not len(x):
         return jnp.zeros((0, *start[0].shape), start[0].dtype), start
     ends = cuts(form, len(x))
     ends = None if ends is None else jnp.asarray(ends)
-    at = At(x, steps.valid, steps.resets, ends)
-    save = _nearest_root(len(x)) if save == "sqrt" else save
-    if not isinstance(save, int):
-        return _bptt((form, save, unroll), shared, at)
-    save = min(save, len(x))
-    hs, final = _bptt((form, save, unroll), shared, _stretches(at, save))
+    kept, k = "state", len(x)
+    if save == "sqrt":
+        k = _nearest_root(len(x))
+    elif isinstance(save, int):
+        k = min(save, len(x))
+    else:
+        kept = save  # of one stretch: shorter ones are slower
+    at = _stretches(At(x, steps.valid, steps.resets, ends), k)
+    hs, final = _bptt((form, kept, unroll), Shared(weights, start, steps.drop), at)
     # S x K x B x H
     return hs.reshape(-1, *hs.shape[2:])[: len(x)], final
 
@@ -98,49 +100,39 @@ def _bptt(static, shared: Shared, at: At) -> Any:
 
 def _forward(static, shared: Shared, at: At):
     form, save, unroll = static
-    if isinstance(save, int):
 
-        def stretch(state, at):
-            kept, final = run(form, shared, state, at, unroll, keep=False)
-            return final, (state, kept.h)
+    def stretch(state, at):
+        kept, final = run(form, shared, state, at, unroll, keep=save == "gates")
+        return final, (state, kept.h, None if save == "state" else kept)
 
-        final, (states, hs) = lax.scan(stretch, shared.start, at, reverse=form.reverse)
-        return (hs, final), (shared, at, states)
-    kept, final = run(form, shared, shared.start, at, unroll, keep=save == "gates")
-    return (kept.h, final), (shared, at, kept)
+    final, (states, hs, kept) = lax.scan(
+        stretch, shared.start, at, reverse=form.reverse
+    )
+    return (hs, final), (shared, at, states, kept)
 
 
 def _backward(static, residuals, d_results):
+    """The last stretch first: what was not kept of it forward again, then back."""
     form, save, unroll = static
-    shared, at, kept = residuals
-    if isinstance(save, int):
-        d_shared, d_x = _by_stretches(form, unroll, residuals, d_results)
-    else:
-        if save == "states":
-            kept = run_at_once(form, shared, at, kept)
-        back = pull(form, shared, shared.start, at, kept, d_results, unroll)
-        (d_weights, d_start), d_state, d_x = back
-        d_shared = d_weights, add(d_start, d_state)
-    return Shared(*d_shared, None), At(d_x, None, None, None)
-
-
-def _by_stretches(form: Form, unroll: int, residuals, d_results):
-    """The last stretch first: forward again from its saved state, then back."""
-    (shared, at, states), (d_hs, d_state) = residuals, d_results
+    (shared, at, states, kept), (d_hs, d_state) = residuals, d_results
 
     def stretch(carry, each):
         d_shared, d_state = carry
-        at, state, d_hs = each
-        kept, _ = run(form, shared, state, at, unroll, keep=True)
+        at, state, kept, d_hs = each
+        if save == "state":
+            kept, _ = run(form, shared, state, at, unroll, keep=True)
+        elif save == "states":
+            kept = run_at_once(form, shared, state, at, kept)
         back = pull(form, shared, state, at, kept, (d_hs, d_state), unroll)
         d_more, d_state, d_x = back
         return (add(d_shared, d_more), d_state), d_x
 
     none = jax.tree.map(jnp.zeros_like, (shared.weights, shared.start))
     ((d_weights, d_start), d_state), d_x = lax.scan(
-        stretch, (none, d_state), (at, states, d_hs), reverse=not form.reverse
+        stretch, (none, d_state), (at, states, kept, d_hs), reverse=not form.reverse
     )
-    return (d_weights, add(d_start, d_state)), d_x
+    d_shared = Shared(d_weights, add(d_start, d_state), None)
+    return d_shared, At(d_x, None, None, None)
 
 
 _bptt.defvjp(_forward, _backward)

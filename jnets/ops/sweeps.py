@@ -96,9 +96,9 @@ def _before(form: Form, shared: Shared, state: State, at: At, kept: Kept) -> Sta
     return h, *kept.others
 
 
-def run_at_once(form: Form, shared: Shared, at: At, kept: Kept) -> Kept:
+def run_at_once(form: Form, shared: Shared, state: State, at: At, kept: Kept) -> Kept:
     """What the forward sweep did not save, for all steps at once."""
-    before = _before(form, shared, shared.start, at, kept)
+    before = _before(form, shared, state, at, kept)
     zx = inputs_share(form, shared.weights, at.x)
     seen = _Products(form, shared, before[0])
     _, saved = form.cell.forward(zx, before, shared.weights.pointwise, seen.dot)
@@ -120,16 +120,18 @@ def pull(form: Form, shared: Shared, state: State, at: At, kept: Kept, d, unroll
         (d_h, *d_others), d_start, d_p = carry
         partials, d_y, at = each
         d_after = (d_h + d_y, *d_others)
-        d_before, d_more, deltas = _step_back(form, shared, partials, d_after, at.valid)
+        d_before, d_more, deltas = step_back(
+            form, weights, shared.drop, partials, d_after, at.valid
+        )
         if at.resets is not None:
-            none = _zeros(d_before)
+            none = zeros(d_before)
             d_start = add(d_start, where(at.resets, d_before, none))
             d_before = where(at.resets, none, d_before)
         if at.ends is not None:
             d_before = tuple(jnp.where(at.ends, 0, d) for d in d_before)
         return (d_before, d_start, add(d_p, d_more)), deltas
 
-    sums = _zeros(shared.start), _zeros(weights.pointwise)
+    sums = zeros(shared.start), zeros(weights.pointwise)
     (d_state, d_start, d_p), (d_zx, deltas) = lax.scan(
         step,
         (d_state, *sums),
@@ -142,17 +144,18 @@ def pull(form: Form, shared: Shared, state: State, at: At, kept: Kept, d, unroll
     return (d_weights._replace(pointwise=d_p), d_start), d_state, d_x
 
 
-def _step_back(form: Form, shared: Shared, partials, d_after: State, valid):
+def step_back(
+    form: Form, weights: Weights, drop: Array | None, partials, d_after: State, valid
+):
     """(dE/d before, dE/dp, (dE/dzx, delta of each product, None where it is that))."""
-    weights = shared.weights
     deltas: list[Array | None] = [None] * len(weights.recurrent)
 
     def back(k: int, delta: Array) -> Array:
         deltas[k] = delta
         d_u = product(form, delta, weights.recurrent[k].T)
-        return dropped(Steps(drop=shared.drop), k, d_u)
+        return dropped(Steps(drop=drop), k, d_u)
 
-    d_cell = d_after if valid is None else where(valid, d_after, _zeros(d_after))
+    d_cell = d_after if valid is None else where(valid, d_after, zeros(d_after))
     d_zx, d_before, d_p = form.cell.backward(partials, d_cell, weights.pointwise, back)
     if valid is not None:
         d_before = where(valid, d_before, d_after)
@@ -183,7 +186,7 @@ def _cut(ends: Array | None, state: State) -> State:
     return where(ends, cut(state), state)
 
 
-def _zeros(state: State) -> State:
+def zeros(state: State) -> State:
     return tuple(map(jnp.zeros_like, state))
 
 

@@ -33,6 +33,7 @@ from jnets.ops.recurrence import (
     product,
     where,
 )
+from jnets.ops.sweeps import step_back, zeros
 from jnets.typing import Array
 
 
@@ -92,25 +93,15 @@ def back(
 
     `at` is a step of a Trace. The result is linear in d_after.
     """
-    d_cell = d_after
-    if at.valid is not None:
-        d_cell = where(at.valid, d_after, _zeros(d_after))
-    products: list[Array] = [d_after[0]] * len(weights.recurrent)
-
-    def pull(k: int, delta: Array) -> Array:
-        products[k] = delta
-        return dropped(steps, k, product(form, delta, weights.recurrent[k].T))
-
-    d_zx, d_before, d_p = form.cell.backward(
-        at.partials, d_cell, weights.pointwise, pull
+    d_before, d_p, (d_zx, apart) = step_back(
+        form, weights, steps.drop, at.partials, d_after, at.valid
     )
-    if at.valid is not None:
-        d_before = where(at.valid, d_before, d_after)
+    products = tuple(d_zx if delta is None else delta for delta in apart)
     if at.resets is not None:
-        d_before = where(at.resets, _zeros(d_before), d_before)
+        d_before = where(at.resets, zeros(d_before), d_before)
     if at.ends is not None:
         d_before = tuple(jnp.where(at.ends, 0, d) for d in d_before)
-    return d_before, Errors(d_after, d_zx, tuple(products), d_p)
+    return d_before, Errors(d_after, d_zx, products, d_p)
 
 
 def sweep(
@@ -284,7 +275,3 @@ def _apart(form, weights, run: Trace, d_hs, steps, losses: Array | None) -> Erro
         return sweep(form, weights, run, only, steps)
 
     return jax.vmap(alone)(t if losses is None else losses)
-
-
-def _zeros(state: State) -> State:
-    return tuple(map(jnp.zeros_like, state))

@@ -57,12 +57,17 @@ def scan(
     steps: Steps = ALIKE,
     *,
     unroll: int = 1,
+    taps: State | None = None,
 ) -> tuple[Array, State]:
-    """The same by `lax.scan`: any transformation of JAX takes it, any times over."""
+    """The same by `lax.scan`: any transformation of JAX takes it, any times over.
+
+    `taps` [T, B, H] are added to the states after each step: where they are zeros,
+    their gradients are those of the states.
+    """
     dot = products(form, weights, steps)
 
     def step(state: State, at: tuple[Any, ...]) -> tuple[State, Array]:
-        zx, valid, resets, ends = at
+        zx, valid, resets, ends, tap = at
         before = state
         if ends is not None:
             held = jnp.broadcast_to(ends, before[0].shape[:1])
@@ -72,8 +77,11 @@ def scan(
         after, _ = form.cell.forward(zx, before, weights.pointwise, dot)
         if valid is not None:
             after = where(valid, after, before)
+        if tap is not None:
+            after = tuple(a + b for a, b in zip(after, tap, strict=True))
         return after, after[0]
 
-    at = inputs_share(form, weights, x), steps.valid, steps.resets, cuts(form, len(x))
+    zx, ends = inputs_share(form, weights, x), cuts(form, len(x))
+    at = zx, steps.valid, steps.resets, ends, taps
     final, hs = lax.scan(step, start, at, reverse=form.reverse, unroll=unroll)
     return hs, final
