@@ -67,7 +67,9 @@ def bptt(
     else:
         kept = save  # of one stretch: shorter ones are slower
     at = _stretches(At(x, steps.valid, steps.resets, ends), k)
-    hs, final = _bptt((form, kept, unroll), Shared(weights, start, steps.drop), at)
+    shared = Shared(weights, start, steps.drop)
+    result: Any = _bptt((form, kept, unroll), shared, at)
+    hs, final = result
     # S x K x B x H
     return hs.reshape(-1, *hs.shape[2:])[: len(x)], final
 

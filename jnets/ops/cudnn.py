@@ -4,6 +4,8 @@ Decided in Python while tracing, as its operation exists on a GPU alone. Its pro
 are in TF32 unless `jax_default_matmul_precision` says otherwise, as XLA's are there.
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from jax.experimental import rnn
@@ -47,7 +49,8 @@ def cudnn_lstm(
     x = _turned(x, counted) if form.reverse else x
     h, c = (s[None] for s in start)
     static = features, hidden, 1, 0.0, False
-    hs, h, c = rnn.lstm(x, h, c, _packed(weights, hidden), counted, *static)
+    result: Any = rnn.lstm(x, h, c, _packed(weights, hidden), counted, *static)
+    hs, h, c = result
     hs = _turned(hs, counted) if form.reverse else hs
     return jnp.swapaxes(hs, 0, 1), where(given > 0, (h[0], c[0]), start)
 
