@@ -28,19 +28,21 @@ from jnets.doctor import version
 from jnets.errors import InputError
 from jnets.models import create, example_inputs
 from jnets.ops.colour import PIXELS, normalise
+from jnets.systems.table import SYSTEMS, Inputs, kind_of
+from jnets.systems.table import Spec as SystemSpec
 from jnets.training.checkpoint import Checkpoints
 from jnets.typing import PyTree
 
-Inputs = tuple[np.ndarray, ...]
-Spec = ImageSpec | PictureSpec | None  # of a digit, of a picture; None for a name
+# Of a digit, of a picture, of a system's input; None for a name.
+Spec = ImageSpec | PictureSpec | SystemSpec | None
 
 
 @dataclass(frozen=True)
 class Encoder:
     """What turns an input into what the model takes, and an output into words.
 
-    Called with the path of an image, or with a name, it returns the model's inputs
-    with a batch axis of 1.
+    Called with the path of an image, with a name, or with what the run's system takes,
+    it returns the model's inputs with a batch axis of 1.
     """
 
     classes: tuple[str, ...]
@@ -53,6 +55,8 @@ class Encoder:
             picture = self.spec.load(Path(text))[None]
             pixels = PIXELS[self.spec.pixels]._asdict()
             return (np.asarray(normalise(jnp.asarray(picture), **pixels)),)
+        if not isinstance(self.spec, ImageSpec):
+            return self.spec.encode(text)
         image = images.load_digit_image(Path(text), self.spec)
         return (images.prepare(image[None], self.spec),)
 
@@ -84,7 +88,7 @@ class Description:
             "config": self.config,
             "model": {"name": self.model, "fields": self.fields},
             "classes": list(self.classes),
-            "input": "name" if self.spec is None else self.spec.to_json(),
+            "input": _to_json(self.spec),
             "versions": {"python": platform.python_version()}
             | {name: version(name) for name in packages},
             "device": str(jax.devices()[0]),
@@ -102,9 +106,22 @@ class Description:
         )
 
 
+def _to_json(spec: Spec) -> str | dict[str, Any]:
+    if spec is None:
+        return "name"
+    kind = kind_of(spec)
+    return spec.to_json() if kind is None else {"kind": kind} | spec.to_json()
+
+
 def _spec(raw: Any) -> Spec:
     if raw == "name":
         return None
+    if "kind" in raw:
+        fields = dict(raw)
+        kind = fields.pop("kind")
+        if kind not in SYSTEMS:
+            raise InputError(f"input: kind {kind!r}; expected one of {list(SYSTEMS)}")
+        return SYSTEMS[kind].spec.from_json(fields)
     spec = (PictureSpec if "pixels" in raw else ImageSpec).from_json(raw)
     if isinstance(spec, PictureSpec) and spec.pixels not in PIXELS:
         raise InputError(
@@ -215,19 +232,27 @@ def load(run_dir: str | os.PathLike[str]) -> Loaded:
         model = create(described.model, **described.fields)
     except InputError as error:
         raise InputError(f"{run.directory / 'config.json'}: {error}") from None
-    key, inputs = jax.random.key(0), example_inputs(described.model)
-    if described.spec is not None:
-        side, channels = described.spec.size, inputs[0].shape[-1]
-        inputs = (np.ones((1, side, side, channels), np.float32),)
-    like = jax.eval_shape(model.init, key, *inputs)
+    like = jax.eval_shape(model.init, jax.random.key(0), *_example(described))
+    like = {k: like.get(k, {}) for k in ("params", "batch_stats")}
     if not (run.directory / "checkpoints").is_dir():
         parts = sorted(path.parent.name for path in run.directory.glob("*/config.json"))
         hint = f"name one of the runs in it, {parts}" if parts else "resume it first"
         raise InputError(f"run directory {run.directory} has no checkpoint; {hint}")
     directory = run.directory / "checkpoints"
     with Checkpoints(directory, read_only=True) as checkpoints:
-        variables = checkpoints.variables({"batch_stats": {}} | dict(like))
+        variables = checkpoints.variables(like)
     return Loaded(model, variables, Encoder(described.classes, described.spec))
+
+
+def _example(described: Description) -> Inputs:
+    """Inputs of the shapes that the model was trained on."""
+    spec = described.spec
+    if spec is not None and not isinstance(spec, ImageSpec | PictureSpec):
+        return spec.example()
+    inputs = tuple(map(np.asarray, example_inputs(described.model)))
+    if spec is None:
+        return inputs
+    return (np.ones((1, spec.size, spec.size, inputs[0].shape[-1]), np.float32),)
 
 
 def probabilities(

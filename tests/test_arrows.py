@@ -30,7 +30,15 @@ MAY_IMPORT: dict[str, set[str]] = {
     "tests": JNETS | {"experiments", "benchmarks"},
 }
 # Modules of jnets that are rooms of their own, or stand together at the front door.
-FRONT = {"cli", "doctor", "evaluation", "pretrained", "runs"}
+FRONT = {
+    "cli",
+    "commands",
+    "doctor",
+    "evaluation",
+    "pretrained",
+    "runs",
+    "systems",
+}
 MAY_NOT_IMPORT = {
     "ops": {"flax"},
     "data": {"jax", "flax", "optax", "orbax", "chex"},

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from jnets import cli
+from jnets.commands import evaluate as command
 from jnets.data.crops import Evaluation
 from jnets.data.picture_spec import PictureSpec
 from jnets.evaluation import Score
@@ -154,7 +155,7 @@ def asked(monkeypatch):
         calls.append((evaluations, options["batch"]))
         return Score(12345, 1.0, 0.5, failures)
 
-    monkeypatch.setattr(cli, "evaluate", answer)
+    monkeypatch.setattr(command, "evaluate", answer)
     return calls
 
 
@@ -273,7 +274,7 @@ def test_interrupted(capsys, monkeypatch, run, data):
     def stop(*arguments, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "evaluate", stop)
+    monkeypatch.setattr(command, "evaluate", stop)
     arguments = ["evaluate", "tiny", "--weights", str(run), "--data", str(data)]
     assert cli.main(arguments) == 130
     assert capsys.readouterr() == ("", "interrupted\n")

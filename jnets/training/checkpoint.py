@@ -231,7 +231,8 @@ def _stored(state: TrainState) -> PyTree:
     """
     training = {"step": state.step, "opt_state": state.opt_state, "key": state.key}
     latest = None if state.ema is None else state.variables
-    return {"variables": state.averaged, "training": training | {"latest": latest}}
+    training |= {"latest": latest, "carry": state.carry}
+    return {"variables": state.averaged, "training": training}
 
 
 def _state(stored: PyTree) -> TrainState:

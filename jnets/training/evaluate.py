@@ -49,8 +49,12 @@ def make_predict(model: nn.Module, *, examples: int = 1000) -> Predict:
 def evaluate(
     outputs: np.ndarray, labels: np.ndarray, loss: Callable[[Array, Array], Array]
 ) -> Evaluation:
-    """Figures of outputs [N, classes] against labels [N]; `loss` is per example."""
-    classes = outputs.shape[-1]
+    """Figures of outputs [..., classes] against labels [...]; `loss` is per label.
+
+    Labels below 0, the padding of sequences, do not count.
+    """
+    classes, known = outputs.shape[-1], labels >= 0
+    outputs, labels = outputs[known], labels[known]
     predicted = outputs.argmax(axis=-1)
     confusion = np.zeros((classes, classes), np.int64)
     np.add.at(confusion, (labels, predicted), 1)

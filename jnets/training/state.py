@@ -16,7 +16,9 @@ class TrainState(flax.struct.PyTreeNode):
 
     `step` counts updates and is also the position in the data; `key` never changes:
     the randomness of update t is derived from (key, t), so that a resumed run draws
-    the same numbers. `ema` is a running average of `variables`, or None.
+    the same numbers. `ema` is a running average of `variables`, or None. `carry` is
+    what a model keeps from one batch to the next, its collection of that name: states
+    of a recurrence that is trained in windows; or None.
     """
 
     step: Array
@@ -25,6 +27,13 @@ class TrainState(flax.struct.PyTreeNode):
     opt_state: PyTree
     key: PRNGKey
     ema: PyTree = None
+    carry: PyTree = None
+
+    @property
+    def kept(self) -> dict[str, PyTree]:
+        """The collections that a training step changes beside the parameters."""
+        carry = {} if self.carry is None else {"carry": self.carry}
+        return {"batch_stats": self.batch_stats} | carry
 
     @property
     def variables(self) -> dict[str, PyTree]:
@@ -64,7 +73,9 @@ def create_state(
     variables: PyTree = None,
     ema: bool = False,
 ) -> TrainState:
-    """Initialise a model on example inputs (any batch size) and its optimizer.
+    """Initialise a model on example inputs and its optimizer.
+
+    Any batch size will do, unless the model has a carry: that is of the batch.
 
     `seed` decides the parameters, the order of the data and the dropout masks; with
     `variables`, trained before, only the latter two. With `ema` the state keeps a
@@ -79,6 +90,7 @@ def create_state(
         batch_stats=variables.get("batch_stats", {}),
         opt_state=optimizer.init(variables["params"]),
         key=key,
+        carry=variables.get("carry"),
     )
     # A copy: an update donates its state, which must not hold a buffer twice.
     return state.replace(ema=jax.tree.map(jnp.copy, state.variables)) if ema else state

@@ -12,8 +12,9 @@ from jnets.training.program import Batch
 from jnets.training.state import TrainState
 from jnets.typing import Array, PRNGKey, PyTree
 
-# (model output, labels [B]) -> loss of each example [B]. The output of a model with
-# auxiliary heads is (logits, {name: logits}) in training.
+# (model output, labels) -> loss of each label, shaped as the labels: [B], or [B, T] of
+# sequences. The output of a model with auxiliary heads is (logits, {name: logits}) in
+# training.
 Loss = Callable[[Array, Array], Array]
 # (key, inputs) -> inputs of the same shapes
 Augment = Callable[[PRNGKey, tuple[Array, ...]], tuple[Array, ...]]
@@ -37,12 +38,13 @@ def make_step(
 
     The batch has leading axes [examples] or, when `descent.chunks` > 1, is reshaped
     to [chunks, examples / chunks] and its gradient accumulated by a scan. Padding
-    examples have weight 0. `augment` changes the inputs of every update at random, on
-    the device; `average` moves `state.ema` after it. Metrics: `loss` (mean over
-    examples), `correct` and `examples` (counts), `finite`, and with `norms` the l2
-    norms `grad_norm`, `update_norm`, `param_norm`. Norms cost a pass over all weights,
-    which online updates of a small net feel; without them only the loss is checked for
-    being finite.
+    examples have weight 0, and so have labels below 0, the padding of sequences: the
+    loss meets a 0 in their place, and counts and means are of labels. `augment` changes
+    the inputs of every update at random, on the device; `average` moves `state.ema`
+    after it. Metrics: `loss` (mean over examples), `correct` and `examples` (counts),
+    `finite`, and with `norms` the l2 norms `grad_norm`, `update_norm`, `param_norm`.
+    Norms cost a pass over all weights, which online updates of a small net feel;
+    without them only the loss is checked for being finite.
 
     A loss or gradient that is not finite leaves the state as it was, step included:
     the next update would meet the same batch with the same key, so the run stands
@@ -52,10 +54,10 @@ def make_step(
     gradient = jax.value_and_grad(_objective(model, loss, augment), has_aux=True)
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
-        total, grads, batch_stats, correct = _accumulate(
+        total, grads, kept, correct = _accumulate(
             gradient, state, batch, descent.chunks
         )
-        examples = jnp.sum(batch.weights)
+        examples = jnp.sum(label_weights(batch))
         if descent.reduction == "mean":
             grads = jax.tree.map(lambda g: g / examples, grads)
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
@@ -71,8 +73,8 @@ def make_step(
         moved = state.replace(
             step=state.step + 1,
             params=optax.apply_updates(state.params, updates),
-            batch_stats=batch_stats,
             opt_state=opt_state,
+            **kept,
         )
         if average is not None:
             moved = moved.replace(ema=average(state.ema, moved.variables, state.step))
@@ -101,24 +103,35 @@ def keep_if(condition: Array, new: TrainState, old: TrainState) -> TrainState:
     return kept.replace(key=old.key)
 
 
-def _objective(model: nn.Module, loss: Loss, augment: Augment | None):
-    """The function to differentiate: (summed loss, (batch statistics, hits))."""
+def label_weights(batch: Batch) -> Array:
+    """The weight of each label: its example's, and 0 for an integer below 0."""
+    weights = jnp.reshape(batch.weights, (-1, *(1,) * (batch.labels.ndim - 1)))
+    if jnp.issubdtype(batch.labels.dtype, jnp.integer):
+        weights = weights * (batch.labels >= 0)
+    return weights
 
-    def objective(params: PyTree, batch_stats: PyTree, batch: Batch, key: PRNGKey):
+
+def _objective(model: nn.Module, loss: Loss, augment: Augment | None):
+    """The function to differentiate: (summed loss, (changed collections, hits))."""
+
+    def objective(params: PyTree, kept: PyTree, batch: Batch, key: PRNGKey):
         mask_key, input_key = jax.random.split(key)
         inputs = augment(input_key, batch.inputs) if augment else batch.inputs
         outputs, updated = model.apply(
-            {"params": params, "batch_stats": batch_stats},
+            {"params": params, **kept},
             *inputs,
             train=True,
             rngs={"dropout": mask_key},
-            mutable=["batch_stats"],
+            mutable=list(kept),
         )
-        total = jnp.sum(loss(outputs, batch.labels) * batch.weights)
+        weights, labels = label_weights(batch), batch.labels
+        if jnp.issubdtype(labels.dtype, jnp.integer):
+            labels = jnp.maximum(labels, 0)
+        total = jnp.sum(loss(outputs, labels) * weights)
         logits = outputs[0] if isinstance(outputs, tuple) else outputs
         hit = jnp.argmax(logits, axis=-1) == batch.labels
-        correct = jnp.sum(hit * batch.weights)
-        return total, (updated.get("batch_stats", batch_stats), correct)
+        correct = jnp.sum(hit * weights)
+        return total, (kept | updated, correct)
 
     return objective
 
@@ -129,26 +142,24 @@ def _accumulate(
     """Sums of loss, gradient and hits over the batch, chunk by chunk."""
     key = state.step_key()
     if chunks == 1:
-        (total, (stats, correct)), grads = gradient(
-            state.params, state.batch_stats, batch, key
-        )
-        return total, grads, stats, correct
+        (total, (kept, correct)), grads = gradient(state.params, state.kept, batch, key)
+        return total, grads, kept, correct
 
     def split(a: Array) -> Array:
         return a.reshape(chunks, a.shape[0] // chunks, *a.shape[1:])
 
-    def one(stats: PyTree, i: Array, part: Batch):
-        return gradient(state.params, stats, part, jax.random.fold_in(key, i))
+    def one(kept: PyTree, i: Array, part: Batch):
+        return gradient(state.params, kept, part, jax.random.fold_in(key, i))
 
     def body(carry, chunk):
-        total, grads, stats, correct = carry
-        (loss, (stats, hits)), g = one(stats, *chunk)
+        total, grads, kept, correct = carry
+        (loss, (kept, hits)), g = one(kept, *chunk)
         grads = jax.tree.map(jnp.add, grads, g)
-        return (total + loss, grads, stats, correct + hits), None
+        return (total + loss, grads, kept, correct + hits), None
 
     parts = jnp.arange(chunks), jax.tree.map(split, batch)
     first = jax.tree.map(lambda a: a[0], parts)
-    (loss, (_, hits)), g = jax.eval_shape(one, state.batch_stats, *first)
+    (loss, (_, hits)), g = jax.eval_shape(one, state.kept, *first)
     zeros = jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), (loss, g, hits))
-    start = zeros[0], zeros[1], state.batch_stats, zeros[2]
+    start = zeros[0], zeros[1], state.kept, zeros[2]
     return jax.lax.scan(body, start, parts)[0]

@@ -1,0 +1,49 @@
+"""Every system by the kind that config.json names it by."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol, Self
+
+import flax.linen as nn
+import numpy as np
+
+from jnets.typing import PyTree
+
+Inputs = tuple[np.ndarray, ...]
+
+
+class Spec(Protocol):
+    """From an input as a person gives it, a text or a path, to the model's inputs.
+
+    `encode` gives them with a batch axis of 1, `example` inputs of the same kinds and
+    shapes for `model.init`. `from_json` is the inverse of `to_json`. Errors: InputError
+    for what is no such input, or no such data.
+    """
+
+    def encode(self, text: str) -> Inputs: ...
+
+    def example(self) -> Inputs: ...
+
+    def to_json(self) -> dict[str, Any]: ...
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> Self: ...
+
+
+# (model, variables, spec, texts) -> an answer to each text
+Answers = Callable[[nn.Module, PyTree, Any, Sequence[str]], list[str]]
+
+
+class System(NamedTuple):
+    """`answers` is None where an answer is the likeliest class of the run's."""
+
+    spec: type[Spec]
+    answers: Answers | None = None
+
+
+SYSTEMS: dict[str, System] = {}
+
+
+def kind_of(spec: object) -> str | None:
+    """The name of a spec's system; None for what is of no system."""
+    kinds = (kind for kind, system in SYSTEMS.items() if type(spec) is system.spec)
+    return next(kinds, None)
