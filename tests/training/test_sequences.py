@@ -117,5 +117,6 @@ def test_a_carry_goes_from_batch_to_batch_and_through_a_checkpoint(tmp_path, bit
     np.testing.assert_allclose(np.mean(losses), whole, rtol=1e-6)
     with Checkpoints(tmp_path / "saved") as checkpoints:
         checkpoints.save(state)
+    with Checkpoints(tmp_path / "saved") as checkpoints:
         saved = checkpoints.restore(start)
     assert saved is not None and bits(saved.state) == bits(state)
