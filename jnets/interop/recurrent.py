@@ -25,6 +25,7 @@ Shape = tuple[int, ...]
 PLAIN = {
     "own": (None,),
     "layer_norm": (False,),
+    "highway": (False,),
     "learned_start": (False,),
     "forget": (True,),
     "peepholes": (False,),

@@ -4,6 +4,9 @@ Axes: T steps, B batch, F features, H hidden, P columns of h, G gates.
 """
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import NamedTuple
 
 import flax.linen as nn
@@ -17,9 +20,23 @@ from jnets.ops.bptt import Save, bptt
 from jnets.ops.cells import Cell, State
 from jnets.ops.cudnn import cudnn_lstm, obstacle
 from jnets.ops.recurrence import Form, Steps, Weights
+from jnets.ops.unroll import scan
 from jnets.typing import Array
 
 LOG = logging.getLogger("jnets.recurrent")
+
+_PORTABLE = ContextVar("portable", default=False)
+
+
+@contextmanager
+def portable() -> Iterator[None]:
+    """While it lasts, recurrent layers are traced as a plain `lax.scan`: for every
+    backend, not the one that is here, and for numbers of steps not known yet."""
+    before = _PORTABLE.set(True)
+    try:
+        yield
+    finally:
+        _PORTABLE.reset(before)
 
 
 class Spec(NamedTuple):
@@ -88,6 +105,8 @@ class Direction(nn.Module):
         lengths: Array | None,
     ) -> tuple[Array, State]:
         """The recurrence by itself: what may be watched, or run in another way."""
+        if _PORTABLE.get():
+            return scan(form, weights, x, start, steps)
         if self._on_cudnn(obstacle(form, x, steps, lengths)):
             return cudnn_lstm(form, weights, x, start, lengths)
         save, unroll = self.spec.save, self.spec.unroll

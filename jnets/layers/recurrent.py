@@ -10,9 +10,11 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 
 from jnets.layers.direction import Direction, Spec
+from jnets.layers.linear import Dense
 from jnets.layers.policy import Policy
 from jnets.layers.recurrent_input import (
     check_fields,
@@ -51,8 +53,9 @@ class Recurrent(nn.Module):
     `dropout` is between layers, as PyTorch's: of each output on its own, or, with
     `variational`, of the same units at all steps, and of the inputs too;
     `recurrent_dropout` of the same units of h at all steps (Gal & Ghahramani 2016).
-    They act with train=True and draw from the "dropout" key. `residual` adds a layer's
-    input to its output where sizes agree. `layer_norm` is that of
+    They act with train=True and draw from the "dropout" key. Where sizes agree,
+    `residual` adds a layer's input to its output, and `highway` mixes the two by a gate
+    of its own, t y + (1 - t) x (Srivastava et al. 2015). `layer_norm` is that of
     `jnets.ops.cells_normed`, of the plain cells. `learned_start` makes the initial
     state a parameter. `window` ends gradients every so many steps (truncated BPTT).
     `save` and `unroll` are those of `jnets.ops.bptt.bptt`: what is computed anew going
@@ -62,7 +65,7 @@ class Recurrent(nn.Module):
     to be exported, and layers under `vmap`, need "scan" on a GPU.
 
     Parameters, for layer0, layer0_reverse, layer1, ...: `kernel` [F, G H], `bias`
-    [G H], `recurrent_kernel` [P, G H] and the cell's own.
+    [G H], `recurrent_kernel` [P, G H] and the cell's own; `highway0`, ... a Dense.
     """
 
     hidden: int
@@ -73,6 +76,7 @@ class Recurrent(nn.Module):
     variational: bool = False
     recurrent_dropout: float = 0.0
     residual: bool = False
+    highway: bool = False
     layer_norm: bool = False
     learned_start: bool = False
     use_bias: bool = True
@@ -121,7 +125,7 @@ class Recurrent(nn.Module):
                 outputs.append(hs)
                 finals.append(final)
             out = jnp.concatenate(outputs, axis=-1)
-            x = x + out if self.residual and x.shape == out.shape else out
+            x = _connected(self, x, out, layer)
         if valid is not None:
             x = jnp.where(valid[..., None], x, 0)
         final = RecurrentState(*map(jnp.stack, zip(*finals, strict=True)))
@@ -216,6 +220,18 @@ def _by_direction(
     count = layer.num_layers * (1 + layer.bidirectional)
     for i in range(count):
         yield None if state is None else tuple(s[i] for s in state if s is not None)
+
+
+def _connected(layer: Recurrent, x: Array, y: Array, number: int) -> Array:
+    """What the next layer reads, of this one's input and output [T, B, ...]."""
+    if x.shape != y.shape or not (layer.residual or layer.highway):
+        return y
+    if layer.residual:
+        return x + y
+    gate = Dense(x.shape[-1], policy=layer.policy, name=f"highway{number}")
+    # Shifted by -1, so that at first most of the input goes through, deep nets too.
+    t = jax.nn.sigmoid(gate(x).astype(x.dtype) - 1)
+    return t * y + (1 - t) * x
 
 
 def _between(layer: Recurrent, x: Array, number: int, train: bool) -> Array:

@@ -38,6 +38,8 @@ def check_fields(layer: "Recurrent") -> None:
         raise InputError(
             "reverse=True with bidirectional=True: both directions are there already"
         )
+    if layer.residual and layer.highway:
+        raise InputError("residual=True with highway=True: expected one of them")
     if layer.save not in ("gates", "states", "sqrt") and not (
         isinstance(layer.save, int) and layer.save > 0
     ):

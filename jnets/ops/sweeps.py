@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 
 from jnets.ops.cells import State, row_sum
+from jnets.ops.in_place import scan_in_place
 from jnets.ops.recurrence import (
     Form,
     Steps,
@@ -57,7 +57,7 @@ def run(
     weights = shared.weights
 
     def step(state: State, each):
-        zx, valid, resets, ends = each
+        zx, (valid, resets, ends) = each
         before = _cut(ends, state)
         before = before if resets is None else where(resets, shared.start, before)
         seen = _Products(form, shared, before[0])
@@ -67,8 +67,10 @@ def run(
         rest = (saved, tuple(seen.operands)) if keep else ((), ())
         return after, (after[0], before[1:], *rest)
 
-    each = inputs_share(form, weights, at.x), at.valid, at.resets, at.ends
-    final, kept = lax.scan(step, state, each, reverse=form.reverse, unroll=unroll)
+    zx, each = inputs_share(form, weights, at.x), (at.valid, at.resets, at.ends)
+    final, kept = scan_in_place(
+        step, state, zx, each, reverse=form.reverse, unroll=unroll
+    )
     return Kept(*kept), final
 
 
@@ -115,13 +117,15 @@ def pull(form: Form, shared: Shared, state: State, at: At, kept: Kept, d, unroll
     weights = shared.weights
     before = _before(form, shared, state, at, kept)
     partials = form.cell.partials(kept.saved, before, kept.h, weights.pointwise)
+    # Once: transposed inside of the loop, a product takes up to twice as long.
+    transposed = tuple(w.T for w in weights.recurrent)
 
     def step(carry, each):
         (d_h, *d_others), d_start, d_p = carry
-        partials, d_y, at = each
+        partials, (d_y, at) = each
         d_after = (d_h + d_y, *d_others)
         d_before, d_more, deltas = step_back(
-            form, weights, shared.drop, partials, d_after, at.valid
+            form, weights, transposed, partials, d_after, at.valid, shared.drop
         )
         if at.resets is not None:
             none = zeros(d_before)
@@ -132,10 +136,11 @@ def pull(form: Form, shared: Shared, state: State, at: At, kept: Kept, d, unroll
         return (d_before, d_start, add(d_p, d_more)), deltas
 
     sums = zeros(shared.start), zeros(weights.pointwise)
-    (d_state, d_start, d_p), (d_zx, deltas) = lax.scan(
+    (d_state, d_start, d_p), (d_zx, deltas) = scan_in_place(
         step,
         (d_state, *sums),
-        (partials, d_hs, at._replace(x=None)),
+        partials,
+        (d_hs, at._replace(x=None)),
         reverse=not form.reverse,
         unroll=unroll,
     )
@@ -145,14 +150,23 @@ def pull(form: Form, shared: Shared, state: State, at: At, kept: Kept, d, unroll
 
 
 def step_back(
-    form: Form, weights: Weights, drop: Array | None, partials, d_after: State, valid
+    form: Form,
+    weights: Weights,
+    transposed: tuple[Array, ...],
+    partials: Any,
+    d_after: State,
+    valid: Array | None,
+    drop: Array | None,
 ):
-    """(dE/d before, dE/dp, (dE/dzx, delta of each product, None where it is that))."""
+    """(dE/d before, dE/dp, (dE/dzx, delta of each product, None where it is that)).
+
+    `transposed` are the recurrent matrices W^T.
+    """
     deltas: list[Array | None] = [None] * len(weights.recurrent)
 
     def back(k: int, delta: Array) -> Array:
         deltas[k] = delta
-        d_u = product(form, delta, weights.recurrent[k].T)
+        d_u = product(form, delta, transposed[k])
         return dropped(Steps(drop=drop), k, d_u)
 
     d_cell = d_after if valid is None else where(valid, d_after, zeros(d_after))

@@ -93,8 +93,9 @@ def back(
 
     `at` is a step of a Trace. The result is linear in d_after.
     """
+    transposed = tuple(w.T for w in weights.recurrent)
     d_before, d_p, (d_zx, apart) = step_back(
-        form, weights, steps.drop, at.partials, d_after, at.valid
+        form, weights, transposed, at.partials, d_after, at.valid, steps.drop
     )
     products = tuple(d_zx if delta is None else delta for delta in apart)
     if at.resets is not None:

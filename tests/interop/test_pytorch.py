@@ -205,6 +205,7 @@ def test_layers_that_pytorch_does_not_have():
         (RNN(3, own=elman()), "own=a Cell"),
         (GRU(3, reset_after=False), "reset_after=False"),
         (GRU(3, residual=True), "residual=True"),
+        (GRU(3, highway=True), "highway=True"),
         (RNN(3, reverse=True), "reverse=True"),
         (LSTM(3, projection=3), "projection=3"),
     ]

@@ -58,7 +58,13 @@ def by_loop(layer, variables, x, valid=None, resets=None, start=None):
             outputs.append(hs)
             finals.append(final)
         out = jnp.concatenate(outputs, axis=-1)
-        x = x + out if layer.residual and x.shape == out.shape else out
+        if x.shape == out.shape and layer.residual:
+            out = x + out
+        elif x.shape == out.shape and layer.highway:
+            gate = variables["params"][f"highway{number}"]
+            t = jax.nn.sigmoid(x @ gate["kernel"] + gate["bias"][None, None] - 1)
+            out = t * out + (1 - t) * x
+        x = out
     return x, RecurrentState(*(jnp.stack(s) for s in zip(*finals, strict=True)))
 
 
@@ -82,6 +88,7 @@ LAYERS = {
     ),
     "reverse": LSTM(H, reverse=True, forget=False, output_tanh=False, policy=DOUBLE),
     "gru": GRU(H, num_layers=3, residual=True, policy=DOUBLE),
+    "highway": GRU(2, num_layers=2, bidirectional=True, highway=True, policy=DOUBLE),
     "gru of 2014": GRU(2, reset_after=False, residual=True, policy=DOUBLE),
 }
 

@@ -28,6 +28,7 @@ FIELDS = [
     (GRU(H, dropout=1.0), r"^dropout=1.0 .*0 <= rate < 1"),
     (GRU(H, recurrent_dropout=-0.1), r"^recurrent_dropout=-0.1 .*0 <= rate < 1"),
     (GRU(H, bidirectional=True, reverse=True), r"^reverse=True with bidirectional"),
+    (GRU(H, residual=True, highway=True), r"^residual=True with highway=True"),
     (GRU(H, save="all"), r"^save='all' is unknown; .*'gates', 'states', 'sqrt'"),
     (GRU(H, save=0), r"^save=0 .*number of steps"),
     (RNN(H, activation="gelu"), r"^activation='gelu' is unknown; .*'tanh'"),
