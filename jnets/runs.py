@@ -149,7 +149,7 @@ class Run:
         text = json.dumps(description.to_json(), indent=1)
         try:
             directory.mkdir(parents=True, exist_ok=True)
-            _write_whole(directory / "config.json", text)
+            write_whole(directory / "config.json", text)
         except OSError as error:
             raise InputError(
                 f"out={directory} cannot be written ({error.strerror}); expected a "
@@ -209,13 +209,13 @@ class Run:
         known = json.loads(path.read_text("utf-8")) if path.exists() else {}
         every = known | found
         if every != known:
-            _write_whole(path, json.dumps(every, indent=1))
+            write_whole(path, json.dumps(every, indent=1))
         return every
 
     def rewind(self, step: int) -> None:
         """Forget the rows after `step`, which will be run again."""
         kept = [row for row in self.rows() if row["step"] <= step]
-        _write_whole(self._metrics, "".join(map(_to_line, kept)))
+        write_whole(self._metrics, "".join(map(_to_line, kept)))
 
 
 def load(run_dir: str | os.PathLike[str]) -> Loaded:
@@ -232,7 +232,7 @@ def load(run_dir: str | os.PathLike[str]) -> Loaded:
         model = create(described.model, **described.fields)
     except InputError as error:
         raise InputError(f"{run.directory / 'config.json'}: {error}") from None
-    like = jax.eval_shape(model.init, jax.random.key(0), *_example(described))
+    like = jax.eval_shape(model.init, jax.random.key(0), *example_of(described))
     like = {k: like.get(k, {}) for k in ("params", "batch_stats")}
     if not (run.directory / "checkpoints").is_dir():
         parts = sorted(path.parent.name for path in run.directory.glob("*/config.json"))
@@ -244,7 +244,7 @@ def load(run_dir: str | os.PathLike[str]) -> Loaded:
     return Loaded(model, variables, Encoder(described.classes, described.spec))
 
 
-def _example(described: Description) -> Inputs:
+def example_of(described: Description) -> Inputs:
     """Inputs of the shapes that the model was trained on."""
     spec = described.spec
     if spec is not None and not isinstance(spec, ImageSpec | PictureSpec):
@@ -274,8 +274,8 @@ def _to_line(row: dict[str, float]) -> str:
     return json.dumps(finite) + "\n"
 
 
-def _write_whole(path: Path, text: str) -> None:
+def write_whole(path: Path, content: str | bytes) -> None:
     """Replace a file in one step, so that a kill leaves the old one or the new."""
     part = path.with_name(path.name + ".part")
-    part.write_text(text, encoding="utf-8")
+    part.write_bytes(content.encode() if isinstance(content, str) else content)
     part.replace(path)

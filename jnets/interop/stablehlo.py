@@ -10,6 +10,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 from jax import export as jax_export
+from jax.errors import InconclusiveDimensionOperation
 
 from jnets.errors import InputError
 from jnets.layers.direction import portable
@@ -28,6 +29,8 @@ def export(
 ) -> bytes:
     """A trained model as bytes for `load` here, or `jax.export.deserialize` anywhere.
 
+    Its results are those of the model, named tuples as plain ones.
+
         export(lstm, variables, [("b, t, 32", "float32")], platforms=["cpu", "cuda"])
 
     Recurrent layers run by `lax.scan`, whatever their `implementation` is elsewhere.
@@ -41,10 +44,10 @@ def export(
     with portable():
         try:
             exported = jax_export.export(
-                jax.jit(lambda *given: model.apply(variables, *given)),
+                jax.jit(lambda *given: _plain(model.apply(variables, *given))),
                 platforms=list(platforms),
             )(*arguments)
-        except jax.core.InconclusiveDimensionOperation as error:
+        except InconclusiveDimensionOperation as error:
             reason = str(error).strip().split("\n")[0]
             raise InputError(
                 f"inputs={list(inputs)}: the model needs sizes in place of letters "
@@ -76,6 +79,15 @@ def load(program: bytes) -> Callable[..., Array]:
             f"program: made for {', '.join(exported.platforms)}; this machine is {here}"
         )
     return exported.call
+
+
+def _plain(tree: Any) -> Any:
+    """Tuples in place of named ones, whose names another process would not know."""
+    if isinstance(tree, tuple):
+        return tuple(map(_plain, tree))
+    if isinstance(tree, dict):
+        return {name: _plain(part) for name, part in tree.items()}
+    return tree
 
 
 def _shaped(inputs: Sequence[Shape]) -> list[Any]:

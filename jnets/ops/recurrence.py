@@ -6,7 +6,7 @@
 Axes: T steps, B batch, F features, H hidden, G gates.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -96,11 +96,14 @@ def where(condition: Array, one: State, other: State) -> State:
     )
 
 
-def cuts(form: Form, length: int) -> np.ndarray | None:
-    """bool [T]: steps before which gradients end; none at the first."""
+def cuts(form: Form, length: Any) -> Any:
+    """bool [T]: steps before which gradients end; none at the first.
+
+    Known while tracing, unless T itself is a symbol, in programs to be exported.
+    """
     if form.window is None:
         return None
-    t = np.arange(length)
+    t = np.arange(length) if isinstance(length, int) else jnp.arange(length)
     t = length - 1 - t if form.reverse else t
     return (t > 0) & (t % form.window == 0)
 

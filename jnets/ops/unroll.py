@@ -81,7 +81,7 @@ def scan(
             after = tuple(a + b for a, b in zip(after, tap, strict=True))
         return after, after[0]
 
-    zx, ends = inputs_share(form, weights, x), cuts(form, len(x))
+    zx, ends = inputs_share(form, weights, x), cuts(form, x.shape[0])
     at = zx, steps.valid, steps.resets, ends, taps
     final, hs = lax.scan(step, start, at, reverse=form.reverse, unroll=unroll)
     return hs, final
