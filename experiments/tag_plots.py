@@ -15,7 +15,8 @@ from jnets.data.conllu import Tagged
 from jnets.training import Evaluation
 
 BLUE, ORANGE, RED = "#20639b", "#e07b39", "#c1272d"
-COLUMNS = 84  # letters of a line of sentences
+COLUMNS = 100  # letters of a line of sentences
+WIDTH = 0.092  # inches of a letter of 11 points
 LINES = 15
 SHORTEST, LONGEST = 5, 30  # words of a sentence that is shown
 CUT = 24  # letters of a word that are shown
@@ -39,7 +40,7 @@ def bars(
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="x", alpha=0.25)
     axes.set_title(title, loc="left")
-    axes.legend(frameon=False, ncols=3, loc="lower left", bbox_to_anchor=(0, -0.32))
+    axes.legend(frameon=False, ncols=3, loc="lower right", bbox_to_anchor=(1, 1))
     figure.savefig(path, dpi=130, bbox_inches="tight")
     plt.close(figure)
 
@@ -59,9 +60,10 @@ def sentences(data: Sequence[Tagged], predicted: Sequence[str], path: Path) -> N
     wrong, in red and with the true one. `predicted` are those of all words in turn."""
     words = list(_placed(data, predicted))
     tags = sorted(set(predicted))
-    colours = dict(zip(tags, plt.get_cmap("tab20")(np.arange(20)), strict=False))
+    palette = plt.get_cmap("tab10" if len(tags) <= 10 else "tab20")
+    colours = dict(zip(tags, palette(np.arange(20)), strict=False))
     lines = max((word.line for word in words), default=0) + 1
-    figure = plt.figure(figsize=(11, 0.52 * lines))
+    figure = plt.figure(figsize=(WIDTH * (COLUMNS + 2), 0.52 * lines))
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set_xlim(-1, COLUMNS + 1)
     axes.set_ylim(lines - 0.2, -0.4)
@@ -93,11 +95,12 @@ def _placed(data: Sequence[Tagged], predicted: Sequence[str]) -> Iterator[_Word]
         for text, true, tag in zip(*sentence, found, strict=True):
             text = text if len(text) <= CUT else text[: CUT - 3] + "..."
             text = " ".join(text.split())  # a string may have lines of its own
-            room = len(text) if true == tag else max(len(text), len(true) + len(tag))
+            below = len(tag) if true == tag else len(tag) + len(", not ") + len(true)
+            room = max(len(text), below // 2)  # of small letters, half as wide
             if column + room > COLUMNS:
                 line, column = line + 1, 2
             if line >= LINES:
                 return
             yield _Word(line, column, text, true, tag)
-            column += max(room, (len(tag) + 2) // 2) + 2
+            column += room + 1
         line += 1
