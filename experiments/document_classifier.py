@@ -80,7 +80,7 @@ class Config:
     hidden: int = 100
     """Units of each direction."""
     dropout: float = 0.5
-    """Probability of dropping a feature of the words, and a unit of the pooled states."""
+    """Probability of dropping a feature of all words, and a pooled unit."""
     word_dropout: float = 0.1
     """Share of words that training takes for unknown ones."""
     pairs: int = 0

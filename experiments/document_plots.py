@@ -36,7 +36,7 @@ def curves(rows: Mapping[str, Sequence[dict]], path: Path) -> None:
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    left.legend(frameon=False)
+    left.legend(frameon=False, loc="upper right")
     figure.savefig(path, dpi=130, bbox_inches="tight")
     plt.close(figure)
 

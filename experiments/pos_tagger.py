@@ -1,4 +1,4 @@
-"""A tag for every word of a sentence: a BiLSTM over words that are read letter by letter.
+"""A tag for every word: a BiLSTM over words that are read letter by letter.
 
     python -m experiments.pos_tagger                   Python source, word by word
     python -m experiments.pos_tagger --data-dir DIR    CoNLL-U: *train*, *dev*, *test*
@@ -225,7 +225,9 @@ def report(
     (run.directory / "tags.txt").write_text(table(figures, tags), encoding="utf-8")
     result: harness.Result = {
         "test_accuracy": figures.accuracy,
-        "macro_f1": float(figures.per_class[figures.confusion.sum(axis=1) > 0, 2].mean()),
+        "macro_f1": float(
+            figures.per_class[figures.confusion.sum(axis=1) > 0, 2].mean()
+        ),
         "dev_accuracy": run.rows()[-1]["test_accuracy"],
         "unknown_share": len(unknown) / len(found.labels),
     }

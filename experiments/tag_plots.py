@@ -22,9 +22,7 @@ SHORTEST, LONGEST = 5, 30  # words of a sentence that is shown
 CUT = 24  # letters of a word that are shown
 
 
-def bars(
-    figures: Evaluation, tags: Sequence[str], path: Path, *, title: str
-) -> None:
+def bars(figures: Evaluation, tags: Sequence[str], path: Path, *, title: str) -> None:
     """F1 of each tag as a bar, frequent tags first; precision and recall as marks."""
     counts = figures.confusion.sum(axis=1)
     order = [i for i in np.argsort(-counts, kind="stable") if counts[i]]

@@ -78,9 +78,7 @@ def read_folder(
     return found
 
 
-def _word(
-    columns: list[str], expected: int, tags: str
-) -> list[tuple[str, str]]:
+def _word(columns: list[str], expected: int, tags: str) -> list[tuple[str, str]]:
     """[(form, tag)] of a line, or []; a ValueError says what is wrong with it."""
     if len(columns) != 10:
         raise ValueError(f"{len(columns)} columns between tabs; expected 10")

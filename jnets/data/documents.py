@@ -164,9 +164,7 @@ def read_task(
     return train, test
 
 
-def split(
-    data: Documents, held_out: float, seed: int
-) -> tuple[Documents, Documents]:
+def split(data: Documents, held_out: float, seed: int) -> tuple[Documents, Documents]:
     """At random, round(held_out n) of the n texts of each class to test on.
 
     Raises InputError for a class that cannot be on both sides.
