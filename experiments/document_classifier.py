@@ -87,7 +87,7 @@ class Config:
     """Boxes for the pairs of neighbours in the bag; 0 for words alone."""
     batch_size: int = 32
     """Texts per update."""
-    learning_rate: float = 0.002
+    learning_rate: float = 0.005
     """Adam's at the start; falls along half a cosine."""
     epochs: int = 12
     """Passes over the training set."""

@@ -4,7 +4,7 @@ from itertools import islice
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jnets.data.buckets import Buckets, widths
@@ -26,6 +26,7 @@ def test_widths_double_up_to_the_longest():
     assert widths(3) == (3,)
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.integers(1, 40), min_size=1, max_size=30),
     st.integers(1, 7),

@@ -3,7 +3,7 @@
 import gzip
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jnets.data.conllu import Tagged, read, read_folder
@@ -46,6 +46,7 @@ words = st.text("abÄ,._-", min_size=1)
 tags = st.sampled_from(["NOUN", "X"])
 
 
+@settings(deadline=None)
 @given(st.lists(st.lists(st.tuples(words, tags), min_size=1), min_size=1))
 def test_what_is_written_comes_back(tmp_path_factory, sentences):
     path = tmp_path_factory.mktemp("conllu") / "a.conllu"

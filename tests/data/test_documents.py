@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jnets.data.documents import (
@@ -113,6 +113,7 @@ def numbered(labels):
     return documents([(str(label), f"text {i}") for i, label in enumerate(labels)])
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 2), min_size=FOLDS), st.integers(0, 3))
 def test_each_text_is_tested_in_one_fold(labels, seed):
     data = numbered([0, 1, *labels])

@@ -71,7 +71,7 @@ def test_killed(whole, start, resume, same, flags, tmp_path):
 def test_source_code_is_tagged_without_data(inside, monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(
         "jnets.data.python_tokens.MODULES",
-        {part: ("keyword",) for part in conllu.PARTS},
+        {part: ("bisect",) for part in conllu.PARTS},
     )
     small = ("--hidden", 4, "--letter-hidden", 4, "--epochs", 1)
     status, out, err = inside(EXPERIMENT, *small, "--out", tmp_path / "run")

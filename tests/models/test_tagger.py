@@ -4,6 +4,7 @@ import jax
 import numpy as np
 import pytest
 
+from jnets.errors import InputError
 from jnets.models import create
 from tests.models.lstm_numpy import both_ways, random_like
 
@@ -83,7 +84,7 @@ def test_word_dropout_takes_words_for_unknown_ones():
     assert not np.allclose(used, unknown)
 
 
-@pytest.mark.parametrize("rate", [-0.1, 1, "a"])
+@pytest.mark.parametrize("rate", [-0.1, 1])
 def test_a_rate_that_is_none(rate):
-    with pytest.raises((ValueError, TypeError)):
+    with pytest.raises(InputError, match="word_dropout"):
         create("tagger", word_dropout=rate)

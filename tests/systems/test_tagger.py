@@ -2,6 +2,7 @@
 
 import json
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -80,7 +81,7 @@ def test_answers():
     class Model:
         def apply(self, variables, words, letters, lengths):
             known = words != UNKNOWN
-            return np.stack([known, ~known], axis=-1) * variables
+            return jnp.stack([known, ~known], axis=-1) * variables
 
     found = answers(Model(), 1.0, SPEC, ["Time melts .", "flies"])  # pyright: ignore
     assert found == ["Time/NOUN melts/VERB ./VERB", "flies/NOUN"]
