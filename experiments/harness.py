@@ -59,12 +59,14 @@ class Session:
             self.run = Run.create(self._directory(), description)
         return self.run
 
-    def part(self, run: Run, name: str) -> Run:
-        """A run inside a run, with the same description, in the folder `name`."""
+    def part(self, run: Run, name: str, **described: Any) -> Run:
+        """A run inside a run, in the folder `name`; described as it is, but for the
+        fields of `Description` that are given."""
         directory = run.directory / name
         if (directory / "config.json").exists():
             return Run.open(directory)
-        return Run.create(directory, run.description)
+        description = dataclasses.replace(run.description, **described)
+        return Run.create(directory, description)
 
     def train(
         self,

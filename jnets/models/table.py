@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 
 from jnets.models.alexnet import ALEXNETS, AlexNet
+from jnets.models.document_classifier import BagOfWords, DocumentClassifier
 from jnets.models.googlenet import GoogLeNet
 from jnets.models.inception_v3 import InceptionV3
 from jnets.models.lenet import LeNet, LeNet1998
@@ -13,6 +14,7 @@ from jnets.models.mlp import MLP
 from jnets.models.resnet import ResNet
 from jnets.models.resnet_v2 import PreActResNet
 from jnets.models.surname_rnn import SurnameRNN
+from jnets.models.tagger import Tagger
 from jnets.models.vgg import VGG, VGGS
 from jnets.models.zfnet import ZFNETS
 
@@ -39,6 +41,9 @@ _RGB_227 = (((227, 227, 3), "float32"),)
 _RGB_299 = (((299, 299, 3), "float32"),)
 _RGB_32 = (((32, 32, 3), "float32"),)
 _NAME = (((19,), "int32"), ((), "int32"))  # letters of the longest name, its length
+_TEXT = (((40,), "int32"), ((), "int32"))  # words by number, how many there are
+# Words and their letters by number, how many words there are.
+_SENTENCE = (((20,), "int32"), ((20, 16), "int32"), ((), "int32"))
 
 
 _GOOGLENET_BN = {
@@ -116,6 +121,11 @@ MODELS: dict[str, Entry] = {
         _NAME,
         "the same with tanh in the recurrence",
     ),
+    "tagger": Entry(Tagger, {}, _SENTENCE, "BiLSTM tagger of words and letters"),
+    "document_classifier": Entry(
+        DocumentClassifier, {}, _TEXT, "BiLSTM over the words of a text, pooled"
+    ),
+    "bag_of_words": Entry(BagOfWords, {}, _TEXT, "linear in the counts of words"),
     "alexnet_2012": Entry(
         AlexNet,
         ALEXNETS["alexnet_2012"],

@@ -6,6 +6,9 @@ from typing import Any, NamedTuple, Protocol, Self
 import flax.linen as nn
 import numpy as np
 
+from jnets.systems.document_classifier import DocumentSpec
+from jnets.systems.tagger import TaggerSpec
+from jnets.systems.tagger import answers as tagged
 from jnets.typing import PyTree
 
 Inputs = tuple[np.ndarray, ...]
@@ -40,7 +43,10 @@ class System(NamedTuple):
     answers: Answers | None = None
 
 
-SYSTEMS: dict[str, System] = {}
+SYSTEMS: dict[str, System] = {
+    "tagger": System(TaggerSpec, tagged),
+    "document": System(DocumentSpec),
+}
 
 
 def kind_of(spec: object) -> str | None:

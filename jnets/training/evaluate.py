@@ -27,6 +27,15 @@ class Evaluation(NamedTuple):
         recalled = np.diag(self.confusion)[per_class > 0] / per_class[per_class > 0]
         return float(recalled.mean())
 
+    @property
+    def per_class(self) -> np.ndarray:
+        """[classes, 3]: precision, recall and F1, their harmonic mean, of each class;
+        0 where a class is never predicted, or has no examples."""
+        right = np.diag(self.confusion)
+        predicted, true = self.confusion.sum(axis=0), self.confusion.sum(axis=1)
+        shares = right / np.maximum(predicted, 1), right / np.maximum(true, 1)
+        return np.stack([*shares, 2 * right / np.maximum(predicted + true, 1)], axis=1)
+
 
 def make_predict(model: nn.Module, *, examples: int = 1000) -> Predict:
     """predict(variables, inputs) -> outputs [N, ...], `examples` at a time.

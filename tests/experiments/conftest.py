@@ -35,6 +35,15 @@ FLAGS = {
         *("--epochs", "4", "--seed", "3"),
     ),
     "cifar": ("--batch-size", "16", "--epochs", "6", "--seed", "3"),
+    "pos_tagger": (
+        *("--hidden", "12", "--letter-hidden", "8", "--word-features", "8"),
+        *("--batch-size", "4", "--learning-rate", "0.02", "--epochs", "4"),
+        *("--seed", "3"),
+    ),
+    "document_classifier": (
+        *("--hidden", "12", "--features", "8", "--learning-rate", "0.02"),
+        *("--batch-size", "8", "--epochs", "6", "--dropout", "0", "--seed", "3"),
+    ),
 }
 # The run of imagenet of a net that compiles fast, of the fixture `nets`.
 SHORT = (
@@ -85,6 +94,52 @@ def shapes_file(root):
     return path
 
 
+def sentence(number: int, new: str) -> str:
+    """Two verbs in -ing, two nouns in -ur and a full stop, as CoNLL-U."""
+    stem = "bcdfgh"[number % 6] + "aeiou"[number // 6 % 5] + "na"
+    words = [
+        *((f"{stem}ing", "VERB"), (f"{stem}ur", "NOUN")),
+        *((f"mel{new}ing", "VERB"), ("dogur", "NOUN"), (".", "PUNCT")),
+    ]
+    rows = (f"{i}\t{w}\t_\t{tag}" for i, (w, tag) in enumerate(words, 1))
+    return "".join(row + "\t_" * 6 + "\n" for row in rows)
+
+
+TAGGED = {
+    "train": "\n".join(sentence(i, "") for i in range(60)),
+    "dev": "\n".join(sentence(i, "i") for i in range(10)),
+    "test": "\n".join(sentence(i, "ot") for i in range(10)),
+}
+
+
+@pytest.fixture(scope="session")
+def tagged_folder(root):
+    """Three small files in CoNLL-U; one word in five of test is in no other."""
+    folder = root / "tagged"
+    with locked(folder):
+        folder.mkdir(exist_ok=True)
+        for part, text in TAGGED.items():
+            (folder / f"x-{part}.conllu").write_text(text)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def texts_file(root):
+    """300 texts of two classes: left before right, and right before left."""
+    rng = np.random.default_rng(0)
+    lines = []
+    for i in range(300):
+        words = rng.choice(list("abcde"), 5).tolist()
+        at = sorted(rng.choice(5, 2, replace=False))
+        for place, word in zip(at, ("left", "right")[:: 1 - 2 * (i % 2)], strict=True):
+            words[place] = word
+        lines.append(f"{('lr', 'rl')[i % 2]}\t{' '.join(words)}\n")
+    path = root / "texts"
+    with locked(path):
+        path.write_text("".join(lines))
+    return path
+
+
 @pytest.fixture
 def start(root):
     """start(experiment, *flags): a running process, ended with the test."""
@@ -130,9 +185,14 @@ def whole(root, flags):
 
 
 @pytest.fixture(scope="session")
-def flags(shapes_folder, shapes_file):
+def flags(shapes_folder, shapes_file, tagged_folder, texts_file):
     """The flags of each experiment's whole run."""
-    data = {"imagenet": shapes_folder, "cifar": shapes_file}
+    data = {
+        "imagenet": shapes_folder,
+        "cifar": shapes_file,
+        "pos_tagger": tagged_folder,
+        "document_classifier": texts_file,
+    }
     given = {name: ("--data-dir", str(path)) for name, path in data.items()}
     return {name: FLAGS[name] + given.get(name, ()) for name in FLAGS}
 

@@ -24,6 +24,9 @@ def test_figures_by_hand():
     np.testing.assert_array_equal(found.confusion, expected)
     assert found.accuracy == pytest.approx(3 / 5, abs=0)
     assert found.macro_recall == pytest.approx((1 + 1 / 2 + 1 / 2) / 3, rel=1e-12)
+    # Precision, recall, F1.
+    shares = [[1 / 2, 1, 2 / 3], [1 / 2, 1 / 2, 1 / 2], [1, 1 / 2, 2 / 3], [0, 0, 0]]
+    np.testing.assert_allclose(found.per_class, shares, rtol=1e-12)
     right = np.log(1 + 3 * np.exp(-9))
     assert found.loss == pytest.approx((3 * right + 2 * (right + 9)) / 5, rel=1e-6)
 
