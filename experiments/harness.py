@@ -59,12 +59,13 @@ class Session:
             self.run = Run.create(self._directory(), description)
         return self.run
 
-    def part(self, run: Run, name: str) -> Run:
-        """A run inside a run, with the same description, in the folder `name`."""
+    def part(self, run: Run, name: str, **described: Any) -> Run:
+        """A run inside a run, in the folder `name`; `described` are the fields of its
+        description that are not those of the run."""
         directory = run.directory / name
         if (directory / "config.json").exists():
             return Run.open(directory)
-        return Run.create(directory, run.description)
+        return Run.create(directory, dataclasses.replace(run.description, **described))
 
     def train(
         self,
@@ -235,7 +236,7 @@ def _from_plain(default: Any, values: dict[str, Any]) -> Any:
             f"config.json of the run has not the fields of this experiment ({odd[0]} "
             f"is in only one of them); it was written by another version"
         )
-    paths = {"data_dir", "weights"} & names
+    paths = {"data_dir", "weights", "series"} & names
     changed = {k: Path(values[k]) for k in paths if values[k] is not None}
     return dataclasses.replace(default, **(json.loads(json.dumps(values)) | changed))
 

@@ -67,7 +67,7 @@ def _check(field: str, value: Any, default: Any) -> None:
     def count(v: Any) -> bool:
         return isinstance(v, int) and not isinstance(v, bool) and v > 0
 
-    if field in ("dropout", "aux_dropout"):
+    if field in ("dropout", "aux_dropout", "feature_dropout"):
         good, wanted = 0 <= value < 1, "at least 0 and below 1"
     elif isinstance(default, bool):
         good, wanted = isinstance(value, bool), "true or false"

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, Protocol, Self
 import flax.linen as nn
 import numpy as np
 
+from jnets.systems.actions import ClipSpec, SeriesSpec, clip_answers, series_answers
 from jnets.typing import PyTree
 
 Inputs = tuple[np.ndarray, ...]
@@ -40,7 +41,10 @@ class System(NamedTuple):
     answers: Answers | None = None
 
 
-SYSTEMS: dict[str, System] = {}
+SYSTEMS: dict[str, System] = {
+    "clips": System(ClipSpec, clip_answers),
+    "series": System(SeriesSpec, series_answers),
+}
 
 
 def kind_of(spec: object) -> str | None:
