@@ -26,9 +26,9 @@ from jnets.data.clip_stream import ClipStream, Seen
 from jnets.data.moving_digits import Motion, MovingDigits
 from jnets.errors import InputError
 from jnets.models import entry
-from jnets.models.action_recogniser import ActionRecogniser
 from jnets.training.schedules import check_rate
 
+MODELS = ("action_recogniser", "lrcn", "lrcn_flow")
 TESTED = 720  # videos of moving digits
 EPOCH = 100  # updates on moving digits, of which there is no end
 
@@ -48,7 +48,7 @@ class Config:
     """The CNN of a frame, any of `jnets list` that takes colours, or lenet5; unless
     given, the model's own."""
     size: int | None = None
-    """Side of the square of a frame that the net sees; unless given, the model's own."""
+    """Side of the square of a frame that the net sees; the model's own unless given."""
     frames: int = 16
     """Of a clip."""
     stride: int = 8
@@ -123,10 +123,14 @@ def check(config: Config) -> None:
         harness.fraction(config, "dropout")
     if config.learning_rate is not None:
         check_rate(config.learning_rate)
-    if entry(config.model).module is not ActionRecogniser:
+    if config.model not in MODELS:
         raise InputError(
-            f"model={config.model!r} recognises no actions; expected action_recogniser, "
-            f"lrcn or lrcn_flow"
+            f"model={config.model!r} recognises no actions; expected one of "
+            f"{', '.join(MODELS)}"
+        )
+    if config.encoder is not None and len(entry(config.encoder).inputs[0][0]) != 3:
+        raise InputError(
+            f"encoder={config.encoder!r} reads no pictures; see jnets list"
         )
     if config.data_dir is not None and config.series is not None:
         raise InputError(

@@ -62,7 +62,11 @@ def natural(name: str) -> list[str | int]:
 
 
 def read(
-    root: str | os.PathLike[str], *, split: int = 1, held_out: float = 0.2, seed: int = 0
+    root: str | os.PathLike[str],
+    *,
+    split: int = 1,
+    held_out: float = 0.2,
+    seed: int = 0,
 ) -> tuple[Videos, Videos]:
     """The videos to train on and those to test on.
 
@@ -112,9 +116,7 @@ def starts(count: int, frames: int, stride: int) -> list[int]:
     return [*range(0, last, stride), last]
 
 
-def clips(
-    video: np.ndarray, frames: int, stride: int
-) -> tuple[np.ndarray, np.ndarray]:
+def clips(video: np.ndarray, frames: int, stride: int) -> tuple[np.ndarray, np.ndarray]:
     """A video [n, ...] as its clips [m, frames, ...] and their lengths, int32 [m].
 
     All are of `frames` frames, but that of a video that is shorter is filled up with

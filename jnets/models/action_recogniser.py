@@ -31,7 +31,8 @@ class ActionRecogniser(nn.Module):
     `pooled` gives one answer [B, K], from the mean of the LSTM's outputs, in place of
     one for each step. `frames_only` leaves the LSTM out: each frame by itself, the
     paper's single-frame net. `feature_dropout` acts on what the LSTM reads, `dropout`
-    on its outputs and between its layers. `scheme` is the start of the LSTM, `fc_scheme` of the last layer.
+    on its outputs and between its layers. `scheme` is the start of the LSTM and
+    `fc_scheme` that of the last layer.
     """
 
     encoder: str = "lenet5"
@@ -60,7 +61,7 @@ class ActionRecogniser(nn.Module):
                 self.hidden,
                 self.num_layers,
                 self.bidirectional,
-                dropout=self.dropout,
+                dropout=self.dropout if self.num_layers > 1 else 0.0,
                 scheme=self.scheme,
                 policy=self.policy,
             )

@@ -70,7 +70,9 @@ class ClipSpec(NamedTuple):
         if min(spec.size, spec.shorter, spec.frames, spec.stride) < 1:
             raise InputError(f"clips: a size below 1 in {dict(fields)}")
         if spec.pixels not in PIXELS:
-            raise InputError(f"clips: pixels {spec.pixels!r}; expected one of {[*PIXELS]}")
+            raise InputError(
+                f"clips: pixels {spec.pixels!r}; expected one of {[*PIXELS]}"
+            )
         return spec
 
 

@@ -35,6 +35,10 @@ FLAGS = {
         *("--epochs", "4", "--seed", "3"),
     ),
     "cifar": ("--batch-size", "16", "--epochs", "6", "--seed", "3"),
+    "action_recogniser": (
+        *("--frames", "4", "--batch-size", "4", "--hidden", "8"),
+        *("--epochs", "2", "--seed", "3"),
+    ),
 }
 # The run of imagenet of a net that compiles fast, of the fixture `nets`.
 SHORT = (
