@@ -1,37 +1,19 @@
 """Every model by name. A model is described by plain data: its name and its fields."""
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
-import flax.linen as nn
-
-from jnets.models.action_recogniser import LRCN, LRCN_CNN, ActionRecogniser
 from jnets.models.alexnet import ALEXNETS, AlexNet
+from jnets.models.entry import Entry
 from jnets.models.googlenet import GoogLeNet
 from jnets.models.inception_v3 import InceptionV3
 from jnets.models.lenet import LeNet, LeNet1998
 from jnets.models.mlp import MLP
 from jnets.models.resnet import ResNet
 from jnets.models.resnet_v2 import PreActResNet
+from jnets.models.sequence_table import SEQUENCES
 from jnets.models.surname_rnn import SurnameRNN
 from jnets.models.vgg import VGG, VGGS
 from jnets.models.zfnet import ZFNETS
-
-
-class Entry(NamedTuple):
-    """A model's module, the fields that make the variant, and what it reads.
-
-    `inputs` are (shape without the batch axis, dtype) of each argument. `pixels` is how
-    the published weights of the variant want colours, a row of
-    `jnets.ops.colour.PIXELS`.
-    """
-
-    module: type[nn.Module]
-    fields: Mapping[str, Any]
-    inputs: tuple[tuple[tuple[int, ...], str], ...]
-    summary: str
-    pixels: str = "torchvision"
-
 
 _GREY_32 = (((32, 32, 1), "float32"),)
 _GREY_28 = (((28, 28, 1), "float32"),)
@@ -39,9 +21,6 @@ _RGB_224 = (((224, 224, 3), "float32"),)
 _RGB_227 = (((227, 227, 3), "float32"),)
 _RGB_299 = (((299, 299, 3), "float32"),)
 _RGB_32 = (((32, 32, 3), "float32"),)
-_CLIP_227 = (((16, 227, 227, 3), "float32"), ((), "int32"))  # frames, their number
-_CLIP_32 = (((16, 32, 32, 3), "float32"), ((), "int32"))
-_SERIES = (((29, 12), "float32"), ((), "int32"))  # JapaneseVowels' longest, its length
 _NAME = (((19,), "int32"), ((), "int32"))  # letters of the longest name, its length
 
 
@@ -281,26 +260,5 @@ MODELS: dict[str, Entry] = {
     "cifar_preact_resnet1001": Entry(
         PreActResNet, _cifar_v2(111), _RGB_32, "pre-activation ResNet-1001 for CIFAR"
     ),
-    "lrcn_fc6": Entry(
-        AlexNet, LRCN_CNN, _RGB_227, "the CNN of LRCN, to its fc6", "lrcn"
-    ),
-    "lrcn": Entry(
-        ActionRecogniser, LRCN, _CLIP_227, "LRCN for actions, of colours", "lrcn"
-    ),
-    "lrcn_flow": Entry(
-        ActionRecogniser,
-        LRCN | {"hidden": 1024},
-        _CLIP_227,
-        "the same, of optical flow",
-        "lrcn",
-    ),
-    "action_recogniser": Entry(
-        ActionRecogniser, {}, _CLIP_32, "a small CNN, an LSTM over its frames"
-    ),
-    "series_recogniser": Entry(
-        ActionRecogniser,
-        {"encoder": "", "bidirectional": True, "pooled": True},
-        _SERIES,
-        "an LSTM both ways over a series",
-    ),
+    **SEQUENCES,
 }

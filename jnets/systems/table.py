@@ -7,6 +7,8 @@ import flax.linen as nn
 import numpy as np
 
 from jnets.systems.actions import ClipSpec, SeriesSpec, clip_answers, series_answers
+from jnets.systems.steps import StepsSpec
+from jnets.systems.steps import answers as step_answers
 from jnets.typing import PyTree
 
 Inputs = tuple[np.ndarray, ...]
@@ -44,6 +46,7 @@ class System(NamedTuple):
 SYSTEMS: dict[str, System] = {
     "clips": System(ClipSpec, clip_answers),
     "series": System(SeriesSpec, series_answers),
+    "steps": System(StepsSpec, step_answers),
 }
 
 

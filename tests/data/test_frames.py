@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -125,6 +125,7 @@ def test_what_is_no_folder_of_videos(tmp_path):
     assert "cannot be read" in refusal(frames.read_video, tmp_path / "a" / "v" / "f")
 
 
+@settings(deadline=None)
 @given(st.integers(1, 70), st.integers(1, 20), st.integers(1, 20))
 def test_clips_hold_every_frame(count, length, stride):
     stride = min(stride, length)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jnets.data import series
@@ -140,6 +140,7 @@ def cases(draw):
     return draw(st.lists(row, min_size=1, max_size=4))
 
 
+@settings(deadline=None)
 @given(cases())
 def test_what_is_written_is_read(tmp_path_factory, rows):
     lines = [

@@ -17,6 +17,7 @@ OUTPUTS = {
     "lrcn_flow": (16, 101),
     "action_recogniser": (16, 10),
     "series_recogniser": (10,),
+    "sequence_reader": (1,),
 }
 
 

@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -71,6 +71,7 @@ def test_averages():
     assert actions.of_video(short, 2).tolist() == [2]
 
 
+@settings(deadline=None)
 @given(st.integers(1, 40), st.integers(1, 8), st.integers(1, 8))
 def test_probabilities_stay_probabilities(count, length, stride):
     stride = min(stride, length)
