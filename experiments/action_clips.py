@@ -14,6 +14,7 @@ import numpy as np
 import optax
 
 from experiments import action_plots, harness, plots
+from experiments.measured import MOST_CLASSES
 from jnets.data import frames, moving_digits
 from jnets.data.pictures import pillow
 from jnets.models import create, entry
@@ -43,12 +44,13 @@ cross_entropy = optax.softmax_cross_entropy_with_integer_labels
 
 class Source(NamedTuple):
     """Where clips come from: a feed of them, `updates` of which are an epoch, and the
-    videos to test on, uint8 [n, H, W, 3] each, with the label of every frame."""
+    videos to test on by their places, uint8 [n, H, W, 3] each, with the label of every
+    frame of every one."""
 
     feed: Feed
     updates: int
     epochs: int
-    videos: Callable[[], Iterable[np.ndarray]]
+    videos: Callable[[Iterable[int]], Iterable[np.ndarray]]
     labels: Sequence[Sequence[int] | np.ndarray]
     classes: tuple[str, ...]
 
@@ -176,7 +178,7 @@ def answer(
     counts: deque[tuple[int, int]] = deque()  # frames and clips of videos under way
 
     def clips() -> Iterator[tuple[np.ndarray, int]]:
-        for video in source.videos():
+        for video in source.videos(range(len(source.labels))):
             cut, lengths = frames.clips(video, kind.frames, kind.stride)
             counts.append((len(video), len(cut)))
             yield from zip(cut, lengths, strict=True)
@@ -184,9 +186,9 @@ def answer(
     def outputs() -> Iterator[np.ndarray]:
         left = clips()
         while part := list(islice(left, TOGETHER)):
-            part += part[:1] * (TOGETHER - len(part))  # one shape to compile
-            x, lengths = map(np.stack, zip(*part, strict=True))
-            yield from np.asarray(predict(variables, x, lengths))
+            filled = part + part[:1] * (TOGETHER - len(part))  # one shape to compile
+            x, lengths = map(np.stack, zip(*filled, strict=True))
+            yield from np.asarray(predict(variables, x, lengths))[: len(part)]
 
     each, whole = [], []
     rows = outputs()
@@ -195,8 +197,6 @@ def answer(
         p = np.stack([first, *islice(rows, number - 1)])
         each.append(of_frames(p, count, kind.stride))
         whole.append(of_video(p, count))
-        if len(each) == len(source.labels):
-            break
     return Answers(each, np.stack(whole))
 
 
@@ -223,10 +223,10 @@ def examples(run: Run, source: Source) -> None:
     for i, name in enumerate(source.classes):
         folder = run.directory / "examples" / name
         folder.mkdir(parents=True, exist_ok=True)
-        video = list(source.videos())[labels.index(i)] if i in labels else ()
-        for number, frame in enumerate(video, 1):
-            picture = pillow().fromarray(frame)
-            picture.save(folder / f"frame-{number:04d}.png")
+        for video in source.videos([labels.index(i)] if i in labels else []):
+            for number, frame in enumerate(video, 1):
+                picture = pillow().fromarray(frame)
+                picture.save(folder / f"frame-{number:04d}.png")
 
 
 def draw(run: Run, source: Source, found: dict[str, Answers]) -> None:
@@ -234,18 +234,20 @@ def draw(run: Run, source: Source, found: dict[str, Answers]) -> None:
     title, kind = run.description.model, run.description.spec
     assert isinstance(kind, ClipSpec)
     plots.curves(run.rows(), run.plots / "curves.png", title=title)
-    measured = measure(found["test"], source.labels, kind.each)
-    plots.confusion(
-        measured.confusion,
-        source.classes,
-        run.plots / "confusion.png",
-        title=f"{title}: test set",
-        shares=True,
-    )
+    if len(source.classes) <= MOST_CLASSES:
+        plots.confusion(
+            measure(found["test"], source.labels, kind.each).confusion,
+            source.classes,
+            run.plots / "confusion.png",
+            title=f"{title}: test set",
+            shares=True,
+        )
+    count = len(source.labels)
+    shown = [count * i // DRAWN for i in range(min(DRAWN, count))]  # of many classes
     action_plots.strips(
-        list(islice(source.videos(), DRAWN)),
-        [np.asarray(row) for row in source.labels[:DRAWN]],
-        {name: answers.frames[:DRAWN] for name, answers in found.items()},
+        list(source.videos(shown)),
+        [np.asarray(source.labels[i]) for i in shown],
+        {name: [every.frames[i] for i in shown] for name, every in found.items()},
         source.classes,
         run.plots / "frames.png",
     )

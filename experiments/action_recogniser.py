@@ -17,6 +17,7 @@ RESULTS
 
 import dataclasses
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from experiments import action_clips, action_series, harness
@@ -97,8 +98,8 @@ def source(config: Config) -> Source:
     labels = [[k] * len(f) for k, f in zip(test.labels, test.frames, strict=True)]
     spec = action_clips.spec(config, train.classes)
 
-    def videos():
-        return map(spec.load, test.frames)
+    def videos(places: Iterable[int]):
+        return (spec.load(test.frames[i]) for i in places)
 
     epochs = 30 if config.epochs is None else config.epochs
     return Source(stream, stream.per_epoch, epochs, videos, labels, train.classes)
@@ -111,7 +112,11 @@ def moving(config: Config) -> Source:
     # The same to test on whatever the seed, and from draws of their own.
     videos, labels = moving_digits.videos(test, motion, TESTED, 0, 0, 0)
     epochs = 15 if config.epochs is None else config.epochs
-    return Source(feed, EPOCH, epochs, lambda: videos, labels, motion.classes)
+
+    def chosen(places: Iterable[int]):
+        return (videos[i] for i in places)
+
+    return Source(feed, EPOCH, epochs, chosen, labels, motion.classes)
 
 
 def check(config: Config) -> None:

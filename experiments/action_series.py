@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import jax
 import jax.numpy as jnp
 import optax
 
@@ -22,13 +23,33 @@ from jnets.training import (
     minibatch,
 )
 from jnets.training.fit import Plan
+from jnets.typing import Array, PRNGKey
 
 if TYPE_CHECKING:
     from experiments.action_recogniser import Config
 
 MODEL, EPOCHS, RATE, DROPOUT = "series_recogniser", 100, 0.002, 0.5
 
+WINDOW, NOISE = 0.5, 0.3  # of a training series: the least share of its steps seen
+
 cross_entropy = optax.softmax_cross_entropy_with_integer_labels
+
+
+def disturbed(key: PRNGKey, inputs: tuple[Array, ...]) -> tuple[Array, ...]:
+    """A stretch of each series, at least WINDOW of it, from anywhere in it (window
+    slicing, Le Guennec, Malinowski & Tavenard 2016), and noise on every number: the
+    training sets are small, and where a series begins and ends is arbitrary."""
+    (x, lengths), keys = inputs, jax.random.split(key, 3)
+    least = jnp.ceil(WINDOW * lengths)
+    kept = least + jnp.floor(
+        jax.random.uniform(keys[0], lengths.shape) * (lengths - least + 1)
+    )
+    kept = kept.astype(jnp.int32)
+    start = jax.random.uniform(keys[1], lengths.shape) * (lengths - kept + 1)
+    at = jnp.floor(start).astype(jnp.int32)[:, None] + jnp.arange(x.shape[1])[None]
+    at = jnp.minimum(at, x.shape[1] - 1)
+    x = jnp.take_along_axis(x, at[..., None], axis=1)
+    return x + NOISE * jax.random.normal(keys[2], x.shape), kept
 
 
 def run(config: Config, session: harness.Session) -> harness.Result:
@@ -53,7 +74,7 @@ def run(config: Config, session: harness.Session) -> harness.Result:
     data = tuple(map(jnp.asarray, inputs)), jnp.asarray(train.labels)
     example = tuple(x[:1] for x in data[0])
     state = create_state(model, example, optimizer, seed=config.seed)
-    step = make_step(model, cross_entropy, optimizer, descent)
+    step = make_step(model, cross_entropy, optimizer, descent, augment=disturbed)
     run = session.start(model=MODEL, fields=fields, classes=train.classes, spec=spec)
     predict = make_predict(model, examples=min(256, len(test.labels)))
 

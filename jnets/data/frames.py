@@ -106,14 +106,15 @@ def load(frames: Sequence[str], spec: PictureSpec) -> np.ndarray:
 
 
 def starts(count: int, frames: int, stride: int) -> list[int]:
-    """Where the clips of a video of `count` frames start: every `stride`, as long as
-    `frames` fit in, and at the end, so that every frame is in a clip.
+    """Where the clips of a video of `count` frames start: every `stride` (or `frames`,
+    if that is less), as long as `frames` fit in, and at the end, so that every frame is
+    in a clip.
 
     Donahue et al. 2015, section 4.1: clips of 16 frames with a stride of 8. A video
     shorter than a clip is one, of its own length.
     """
     last = max(count - frames, 0)
-    return [*range(0, last, stride), last]
+    return [*range(0, last, min(stride, frames)), last]
 
 
 def clips(video: np.ndarray, frames: int, stride: int) -> tuple[np.ndarray, np.ndarray]:

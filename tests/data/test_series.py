@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from jnets.data import series
 from jnets.errors import InputError
 
-SHARED = Path(__file__).parents[4] / "shared/data/timeseries"
+SHARED = Path(__file__).parents[3] / "shared/data/timeseries"
 HEADER = (
     "# Words: of any kind",
     "@problemName  Small",

@@ -3,12 +3,14 @@
 import json
 from signal import SIGKILL
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
 
 import jnets
-from experiments import action_clips
+from experiments import action_clips, action_series
 from experiments.action_clips import Answers
 from jnets import cli
 from jnets.data import digits, moving_digits
@@ -125,6 +127,24 @@ def test_series(inside, pair, tmp_path, capsys, pictures):
     out = predicted(capsys, run, pair)
     assert "24 of 24 as in the file" in out
     assert inside(EXPERIMENT, "--resume", run)[0] == 0
+
+
+def test_windows_of_series():
+    """Steps in a row of a series, at least half of it; noise is told from it."""
+    rows = 100.0 * jnp.arange(1, 9).reshape(1, 8, 1)
+    lengths = jnp.repeat(jnp.array([8, 5, 1]), 50)
+    x = jnp.where(jnp.arange(8)[None, :, None] < lengths[:, None, None], rows, 0)
+    found, kept = action_series.disturbed(jax.random.key(0), (x, lengths))
+    starts = set()
+    for series, length, whole in zip(found, kept, lengths, strict=True):
+        steps = np.rint(np.asarray(series[:length, 0]) / 100)
+        assert np.ceil(whole / 2) <= length <= whole
+        assert np.all(np.diff(steps) == 1) and 1 <= steps[0] and steps[-1] <= whole
+        starts.add((int(whole), int(steps[0]), int(length)))
+    # Of 8: lengths 4 to 8 from 5 to 1 places; of 5: 3 to 5 from 3 to 1; of 1: one.
+    assert len(starts) == 15 + 6 + 1
+    noise = np.asarray(found - jnp.round(found / 100) * 100)
+    assert 0.25 < noise[: len(kept)].std() < 0.35
 
 
 def test_measures_by_hand():

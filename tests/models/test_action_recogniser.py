@@ -45,7 +45,8 @@ def test_the_cnn_of_the_paper():
 def test_the_head_of_the_paper(name, lstm, output):
     # One frame of two clips, which cost no more to trace.
     x = jnp.ones((2, 1, 227, 227, 3))
-    shapes = jax.eval_shape(create(name).init, jax.random.key(0), x, jnp.ones(2))
+    lengths = jnp.ones(2, jnp.int32)
+    shapes = jax.eval_shape(create(name).init, jax.random.key(0), x, lengths)
     sizes = {
         part: sum(leaf.size for leaf in jax.tree.leaves(tree))
         for part, tree in shapes["params"].items()
@@ -123,7 +124,7 @@ def test_frames_alone_know_no_order():
     model = create("action_recogniser", **TINY, frames_only=True)
     params = {k: v for k, v in variables()["params"].items() if k == "cnn"}
     params["output"] = {
-        "kernel": jnp.ones((6, K)) * jnp.arange(K),
+        "kernel": jnp.asarray(np.ones((6, K)) * np.arange(K), jnp.float32),
         "bias": jnp.zeros(K),
     }
     call = jax.jit(lambda x: model.apply({"params": params}, x, lengths))
@@ -141,19 +142,28 @@ def test_what_is_past_the_end_changes_nothing():
     np.testing.assert_array_equal(a[~past], b[~past])
 
 
-def test_dropout_of_features_and_outputs():
-    x, lengths = clips()
-    for field in ("feature_dropout", "dropout"):
-        model = create("action_recogniser", **TINY, **{field: 0.5})
-        assert model.init(jax.random.key(1), x, lengths).keys() == {"params"}
-        first, second = (
-            model.apply(
-                variables(), x, lengths, train=True, rngs={"dropout": jax.random.key(k)}
-            )
-            for k in (0, 1)
-        )
-        assert not np.allclose(first, second)
-        assert np.all(model.apply(variables(), x, lengths) == apply(x, lengths))
+@pytest.mark.parametrize("field", ["feature_dropout", "dropout"])
+def test_dropout(field):
+    rng = np.random.default_rng(0)
+    x = jnp.asarray(rng.standard_normal((B, T, 6)), jnp.float32)
+    plain, dropped = (
+        create("series_recogniser", hidden=3, classes=K, **{field: rate})
+        for rate in (0.0, 0.5)
+    )
+    lengths = jnp.asarray(LENGTHS)
+    started = jax.jit(dropped.init)(jax.random.key(1), x, lengths)
+
+    @jax.jit
+    def train(key):
+        return dropped.apply(started, x, lengths, train=True, rngs={"dropout": key})
+
+    first, second = (train(jax.random.key(k)) for k in (0, 1))
+    assert not np.allclose(first, second)
+    used = [jax.jit(model.apply)(started, x, lengths) for model in (plain, dropped)]
+    np.testing.assert_array_equal(*used)
+
+
+def test_a_rate_that_is_none():
     with pytest.raises(InputError, match="feature_dropout=1.5"):
         create("lrcn", feature_dropout=1.5)
 
