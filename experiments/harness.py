@@ -237,7 +237,7 @@ def _from_plain(default: Any, values: dict[str, Any]) -> Any:
             f"config.json of the run has not the fields of this experiment ({odd[0]} "
             f"is in only one of them); it was written by another version"
         )
-    paths = {"data_dir", "weights"} & names
+    paths = {"data_dir", "weights", "series"} & names
     changed = {k: Path(values[k]) for k in paths if values[k] is not None}
     return dataclasses.replace(default, **(json.loads(json.dumps(values)) | changed))
 

@@ -6,42 +6,18 @@ Axes: B batch, T steps, F features.
 from collections.abc import Callable
 from typing import NamedTuple
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 
 from jnets.data import digits
-from jnets.layers import GRU, LSTM, RNN, Dense
-from jnets.layers.recurrent import Recurrent
+from jnets.models.sequence_reader import CELLS
 from jnets.training import Batch, TrainState
 from jnets.training.step import Step
 from jnets.typing import Array, PRNGKey, PyTree
 
-# As they are called -> the layer, given its size. All start from U(+-1/sqrt(H)), as
-# PyTorch's do, but for the identity of the IRNN.
-NETS: dict[str, Callable[[int], Recurrent]] = {
-    "elman": lambda hidden: RNN(hidden),
-    "irnn": lambda hidden: RNN(
-        hidden, activation="relu", recurrent_scheme="identity", scheme="lecun_normal"
-    ),
-    "lstm_1997": lambda hidden: LSTM(hidden, forget=False),
-    "lstm": lambda hidden: LSTM(hidden, forget_bias=1.0),
-    "gru": lambda hidden: GRU(hidden),
-}
-
-
-class Reader(nn.Module):
-    """x [B, T, F] -> outputs [B, K], read from h after the last step."""
-
-    layer: Recurrent
-    outputs: int
-
-    @nn.compact
-    def __call__(self, x: Array, *, train: bool = False) -> Array:
-        _, final = self.layer(x, train=train)
-        return Dense(self.outputs, name="readout")(final.h[-1])
+NETS = dict(CELLS)  # those that are compared
 
 
 class Task(NamedTuple):
@@ -52,6 +28,7 @@ class Task(NamedTuple):
     loss: Callable[[Array, Array], Array]
     outputs: int
     measure: str  # what the mean test loss is called
+    classes: tuple[str, ...] = ()
 
 
 def squared_error(outputs: Array, targets: Array) -> Array:
@@ -98,7 +75,7 @@ def digits_task() -> Task:
 
     x, y = pixels(train.inputs[0]), jnp.asarray(train.labels)
     held_out = pixels(test.inputs[0]), jnp.asarray(test.labels)
-    return Task(((x,), y), held_out, cross_entropy, 10, "loss")
+    return Task(((x,), y), held_out, cross_entropy, 10, "loss", digits.CLASSES)
 
 
 def endless(step: Step, examples: int, length: int) -> Step:

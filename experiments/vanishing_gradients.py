@@ -23,6 +23,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -31,7 +32,6 @@ import optax
 from experiments import flow_plots, harness
 from experiments.long_lags import (
     NETS,
-    Reader,
     Task,
     adding_task,
     closed_input_gates,
@@ -39,15 +39,16 @@ from experiments.long_lags import (
     endless,
     scaled,
 )
-from jnets.data.digits import CLASSES
 from jnets.errors import InputError
 from jnets.inspect.gradient_flow import (
     gradient_flow,
     layer_weights,
 )
+from jnets.models import create
 from jnets.ops.jacobians import jacobian_norms, largest_singular_value
 from jnets.ops.recurrence import Form
 from jnets.runs import Run
+from jnets.systems.steps import StepsSpec
 from jnets.training import (
     NonFiniteLoss,
     TrainState,
@@ -66,6 +67,7 @@ PROBES = 16  # test sequences whose gradients are looked at
 POINTS = 25  # times at which a net is looked at
 FLOOR = 1e-30  # of norms, where float32 loses them
 TASKS = ("adding", "digits")
+MODEL = "sequence_reader"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,9 +104,13 @@ class Config:
 class Net(NamedTuple):
     """A net of the comparison, and how it is trained."""
 
-    model: Reader
+    fields: dict[str, Any]  # of the model
     optimizer: optax.GradientTransformation
     change: Callable[[PyTree], PyTree]  # of the parameters it starts with
+
+    @property
+    def model(self) -> nn.Module:
+        return create(MODEL, **self.fields)
 
     def start(self, task: Task, seed: int) -> TrainState:
         example = (task.test[0][:1],)
@@ -119,9 +125,8 @@ def run(config: Config, session: harness.Session) -> harness.Result:
         if config.task == "digits"
         else adding_task(config.length, config.seed)
     )
-    run = session.start(
-        model="vanishing_gradients", fields={}, classes=CLASSES, spec=None
-    )
+    spec = StepsSpec(*task.test[0].shape[1:], task.classes)
+    run = session.start(model=MODEL, fields={}, classes=task.classes, spec=spec)
     looks: dict[str, list[dict[str, Any]]] = {}
     jacobians: dict[str, np.ndarray] = {}
     result: harness.Result = {}
@@ -130,7 +135,7 @@ def run(config: Config, session: harness.Session) -> harness.Result:
         start = net.start(task, config.seed)
         looks[name] = [{"step": 0, **look(start)}]
         jacobians[name] = reach(net, start, task)
-        part = session.part(run, name)
+        part = session.part(run, name, fields=net.fields)
         learn(config, session, part, net, task, look)
         looks[name] += part.rows()
         last = looks[name][-1]
@@ -145,6 +150,10 @@ def run(config: Config, session: harness.Session) -> harness.Result:
     return result
 
 
+def fields(cell: str, config: Config, task: Task) -> dict[str, Any]:
+    return {"cell": cell, "hidden": config.hidden, "outputs": task.outputs}
+
+
 def nets(config: Config, task: Task) -> dict[str, Net]:
     optimizer = optax.chain(
         optax.clip_by_global_norm(config.clip),
@@ -156,11 +165,11 @@ def nets(config: Config, task: Task) -> dict[str, Net]:
     }
     return {
         name: Net(
-            Reader(layer(config.hidden), task.outputs),
+            fields(name, config, task),
             optimizer,
             changes.get(name, lambda params: params),
         )
-        for name, layer in NETS.items()
+        for name in NETS
     }
 
 
@@ -228,7 +237,7 @@ def looking(net: Net, task: Task) -> Callable[[TrainState], dict[str, Any]]:
 
 def reach(net: Net, state: TrainState, task: Task) -> np.ndarray:
     """||ds_T/ds_k|| of the whole state by T - k, on one sequence."""
-    layer = net.model.layer
+    layer = NETS[net.fields["cell"]](net.fields["hidden"])
     weights = layer_weights(layer.cell(), state.params["layer"]["layer0"])
     x = jnp.swapaxes(task.test[0][:1], 0, 1)
     start = tuple(jnp.zeros((1, n)) for n in layer.sizes())
@@ -241,14 +250,14 @@ def explode(
 ) -> dict[str, list[dict[str, Any]]]:
     """An Elman net whose gradients explode, update by update, without clipping and
     with it. Without, it may be lost on the way: its rows end there."""
-    model = Reader(NETS["elman"](config.hidden), task.outputs)
+    own = fields("elman", config, task)
     descend = optax.adam(constant(config.learning_rate))
     clip = optax.clip_by_global_norm(config.clip)
     kinds = {"unclipped": descend, "clipped": optax.chain(clip, descend)}
     rows = {}
     for name, optimizer in kinds.items():
-        part = session.part(run, name)
-        net = Net(model, optimizer, lambda p: scaled(p, config.exploding))
+        part = session.part(run, name, fields=own)
+        net = Net(own, optimizer, lambda p: scaled(p, config.exploding))
         try:
             learn(
                 config, session, part, net, task,

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 
 from jnets.errors import InputError
 from jnets.layers import recurrent_init
+from jnets.layers.cost import Cost, Shape
 from jnets.layers.policy import Policy
 from jnets.ops.bptt import Save, bptt
 from jnets.ops.cells import Cell, State
@@ -94,6 +95,13 @@ class Direction(nn.Module):
         form = Form(spec.cell, self.reverse, spec.window, compute)
         x = x.astype(policy.param)  # states, and sums of products, are of this dtype
         return self.run(form, weights, x, start, steps, lengths)
+
+    def cost(self, x: Shape, y: Shape) -> Cost:
+        """Of one step, in which each weight of a matrix is used once."""
+        del x, y  # they are of all steps
+        own = jax.tree.leaves(self.variables["params"])
+        macs = sum(weights.size for weights in own if weights.ndim == 2)
+        return Cost(macs, sum(weights.size for weights in own))
 
     def run(
         self,

@@ -104,6 +104,9 @@ INITS: dict[str, Init] = {
     "normal_0.005_bias_0.1": _gaussian(0.005, 0.1),  # Caffe's AlexNet: fc6, fc7
     "normal_0.005_bias_1": _gaussian(0.005, 1.0),  # CaffeNet: fc6, fc7
     "normal_0.1": _gaussian(0.1),  # Inception-v3
+    "uniform_0.01": Init(  # LRCN's LSTM
+        lambda fan_in, fan_out: symmetric_uniform(0.01), _zeros
+    ),
 }
 
 

@@ -1,38 +1,21 @@
 """Every model by name. A model is described by plain data: its name and its fields."""
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
-
-import flax.linen as nn
+from typing import Any
 
 from jnets.models.alexnet import ALEXNETS, AlexNet
 from jnets.models.document_classifier import BagOfWords, DocumentClassifier
+from jnets.models.entry import Entry
 from jnets.models.googlenet import GoogLeNet
 from jnets.models.inception_v3 import InceptionV3
 from jnets.models.lenet import LeNet, LeNet1998
 from jnets.models.mlp import MLP
 from jnets.models.resnet import ResNet
 from jnets.models.resnet_v2 import PreActResNet
+from jnets.models.sequence_table import SEQUENCES
 from jnets.models.surname_rnn import SurnameRNN
 from jnets.models.tagger import Tagger
 from jnets.models.vgg import VGG, VGGS
 from jnets.models.zfnet import ZFNETS
-
-
-class Entry(NamedTuple):
-    """A model's module, the fields that make the variant, and what it reads.
-
-    `inputs` are (shape without the batch axis, dtype) of each argument. `pixels` is how
-    the published weights of the variant want colours, a row of
-    `jnets.ops.colour.PIXELS`.
-    """
-
-    module: type[nn.Module]
-    fields: Mapping[str, Any]
-    inputs: tuple[tuple[tuple[int, ...], str], ...]
-    summary: str
-    pixels: str = "torchvision"
-
 
 _GREY_32 = (((32, 32, 1), "float32"),)
 _GREY_28 = (((28, 28, 1), "float32"),)
@@ -287,4 +270,5 @@ MODELS: dict[str, Entry] = {
     "cifar_preact_resnet1001": Entry(
         PreActResNet, _cifar_v2(111), _RGB_32, "pre-activation ResNet-1001 for CIFAR"
     ),
+    **SEQUENCES,
 }

@@ -35,6 +35,8 @@ PIXELS: dict[str, Pixels] = {
     "vgg": Pixels((123.68, 116.779, 103.939)),
     # Of CIFAR-10's training images, as fb.resnet.torch has them.
     "cifar": Pixels((125.3, 123.0, 113.9), (63.0, 62.1, 66.7)),
+    # The released LRCN for actions (Donahue et al. 2015): 0 to 255, blue first.
+    "lrcn": Pixels((128.0, 128.0, 128.0), bgr=True),
     # To [-1, 1]: TensorFlow's Inception nets.
     "inception": Pixels((0.5, 0.5, 0.5), (0.5, 0.5, 0.5), scale=255.0),
 }

@@ -6,7 +6,10 @@ from typing import Any, NamedTuple, Protocol, Self
 import flax.linen as nn
 import numpy as np
 
+from jnets.systems.actions import ClipSpec, SeriesSpec, clip_answers, series_answers
 from jnets.systems.document_classifier import DocumentSpec
+from jnets.systems.steps import StepsSpec
+from jnets.systems.steps import answers as step_answers
 from jnets.systems.tagger import TaggerSpec
 from jnets.systems.tagger import answers as tagged
 from jnets.typing import PyTree
@@ -46,6 +49,9 @@ class System(NamedTuple):
 SYSTEMS: dict[str, System] = {
     "tagger": System(TaggerSpec, tagged),
     "document": System(DocumentSpec),
+    "clips": System(ClipSpec, clip_answers),
+    "series": System(SeriesSpec, series_answers),
+    "steps": System(StepsSpec, step_answers),
 }
 
 

@@ -44,6 +44,10 @@ FLAGS = {
         *("--hidden", "12", "--features", "8", "--learning-rate", "0.02"),
         *("--batch-size", "8", "--epochs", "6", "--dropout", "0", "--seed", "3"),
     ),
+    "action_recogniser": (
+        *("--frames", "4", "--batch-size", "4", "--hidden", "8"),
+        *("--epochs", "2", "--seed", "3"),
+    ),
 }
 # The run of imagenet of a net that compiles fast, of the fixture `nets`.
 SHORT = (

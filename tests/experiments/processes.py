@@ -14,7 +14,13 @@ from typing import NamedTuple
 ROOT = Path(__file__).parents[2]
 PATIENCE = 300  # seconds until a process is taken for hung
 # What takes seconds to compile: once for all processes.
-COMPILED_ONCE = ("imagenet", "cifar", "pos_tagger", "document_classifier")
+COMPILED_ONCE = (
+    "imagenet",
+    "cifar",
+    "pos_tagger",
+    "document_classifier",
+    "action_recogniser",
+)
 
 
 def environment(compiled: Path | None):

@@ -8,7 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import jnets
 from experiments import flow_plots, long_lags, vanishing_gradients
+from jnets.errors import InputError
 from jnets.runs import Run
 from jnets.training import Checkpoints
 
@@ -103,6 +105,21 @@ def test_a_run_and_one_that_is_stopped(whole, inside, rows, monkeypatch, tmp_pat
         assert found[-1]["test_loss"] < found[0]["test_loss"]
     for name in ("unclipped", "clipped"):
         assert [row["step"] for row in rows(run / name)] == [1, 2, 3, 4, 5]
+
+    (tmp_path / "x.csv").write_text("0.5,1\n0.1,0\n0.2,1\n")
+    for name in (*KEPT, "unclipped", "clipped"):
+        model, trained, encode = jnets.load(run / name)
+        assert model.cell == (name if name in KEPT else "elman")
+        for a, b in zip(
+            jax.tree.leaves(trained["params"]),
+            jax.tree.leaves(variables(run, name)["params"]),
+            strict=True,
+        ):
+            np.testing.assert_array_equal(a, b)
+        (x,) = encode(str(tmp_path / "x.csv"))
+        assert model.apply(trained, x).shape == (1, 1)
+    with pytest.raises(InputError, match="name one of the runs in it"):
+        jnets.load(run)
 
     record, seen = Run.record, []
 

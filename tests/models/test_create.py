@@ -11,7 +11,17 @@ from jnets.layers import Policy
 from jnets.models import MODELS, create, entry, example_inputs, list_models
 
 # Of those that are not of 10 classes, or of 1000 where they look at large pictures.
-OUTPUTS = {"surname_rnn": (18,), "surname_rnn_tanh": (18,), "tagger": (20, 17)}
+OUTPUTS = {
+    "surname_rnn": (18,),
+    "surname_rnn_tanh": (18,),
+    "tagger": (20, 17),
+    "lrcn_fc6": (4096,),
+    "lrcn": (16, 101),
+    "lrcn_flow": (16, 101),
+    "action_recogniser": (16, 10),
+    "series_recogniser": (10,),
+    "sequence_reader": (1,),
+}
 
 
 def output_shape(name: str, model) -> tuple[int, ...]:
