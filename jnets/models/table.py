@@ -8,6 +8,7 @@ import flax.linen as nn
 from jnets.models.alexnet import ALEXNETS, AlexNet
 from jnets.models.googlenet import GoogLeNet
 from jnets.models.inception_v3 import InceptionV3
+from jnets.models.language_model import LanguageModel
 from jnets.models.lenet import LeNet, LeNet1998
 from jnets.models.mlp import MLP
 from jnets.models.resnet import ResNet
@@ -39,6 +40,7 @@ _RGB_227 = (((227, 227, 3), "float32"),)
 _RGB_299 = (((299, 299, 3), "float32"),)
 _RGB_32 = (((32, 32, 3), "float32"),)
 _NAME = (((19,), "int32"), ((), "int32"))  # letters of the longest name, its length
+_TEXT = (((35,), "int32"),)  # symbols of a window
 
 
 _GOOGLENET_BN = {
@@ -86,6 +88,12 @@ def _cifar_v2(count: int) -> dict[str, Any]:
     }
 
 
+def _zaremba(hidden: int, dropout: float) -> dict[str, Any]:
+    """Zaremba et al. 2014, section 4.1: words of the Penn Treebank."""
+    sizes = {"vocabulary": 10_000, "embedding": hidden, "hidden": hidden}
+    return sizes | {"dropout": dropout}
+
+
 MODELS: dict[str, Entry] = {
     "mlp": Entry(MLP, {}, _GREY_28, "multilayer perceptron, dropout"),
     "lenet5_1998": Entry(LeNet1998, {}, _GREY_32, "LeNet-5 as published"),
@@ -115,6 +123,18 @@ MODELS: dict[str, Entry] = {
         {"activation": "tanh"},
         _NAME,
         "the same with tanh in the recurrence",
+    ),
+    "language_model": Entry(
+        LanguageModel, {}, _TEXT, "LSTM that tells the next character"
+    ),
+    "word_lstm_small": Entry(
+        LanguageModel, _zaremba(200, 0.0), _TEXT, "Zaremba's small LSTM over words"
+    ),
+    "word_lstm_medium": Entry(
+        LanguageModel, _zaremba(650, 0.5), _TEXT, "the medium one"
+    ),
+    "word_lstm_large": Entry(
+        LanguageModel, _zaremba(1500, 0.65), _TEXT, "the large one"
     ),
     "alexnet_2012": Entry(
         AlexNet,
