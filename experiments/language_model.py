@@ -114,7 +114,7 @@ class Setting(NamedTuple):
 # within 30; words as in the smaller nets of Zaremba et al. 2014.
 SETTINGS = {
     "library": Setting(128, 64, 0.0, 32, 64, 5),
-    "characters": Setting(384, 64, 0.3, 64, 100, 20),
+    "characters": Setting(384, 64, 0.3, 64, 100, 15),
     "words": Setting(256, 256, 0.4, 32, 35, 8),
 }
 
@@ -242,6 +242,11 @@ def settled(config: Config) -> Config:
     harness.fraction(config, "dropout", "recurrent_dropout", "held_out")
     check_rate(config.learning_rate)
     check_rate(config.clip, "clip")
+    if config.tied and config.embedding != config.hidden:
+        raise InputError(
+            f"embedding={config.embedding} with tied is not usable; expected hidden, "
+            f"{config.hidden}"
+        )
     return config
 
 

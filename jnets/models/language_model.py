@@ -8,8 +8,9 @@ choice, tied embeddings (Press & Wolf 2017; Inan et al. 2017) and variational dr
 Axes: B rows of a text, T steps, V vocabulary, E embedding, H hidden.
 """
 
+from functools import partial
+
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 
 from jnets.errors import InputError
@@ -53,10 +54,14 @@ class LanguageModel(nn.Module):
     def __call__(
         self, tokens: Array, starts: Array | None = None, *, train: bool = False
     ) -> Array:
-        layers, carry, start = self._layers(), None, None
-        if self.has_variable("carry", "state") or self.is_mutable_collection("carry"):
-            carry = self.variable("carry", "state", self._zeros, tokens.shape[0])
-            start = _begun(carry.value, starts)
+        writes = self.is_mutable_collection("carry")
+        names = ("h", "c") if self.cell == "lstm" else ("h",)
+        carry, start = [], None
+        if writes or self.has_variable("carry", "h"):
+            shape = self.layers, tokens.shape[0], self.hidden
+            zeros = partial(jnp.zeros, shape, self.policy.param_dtype)
+            carry = [self.variable("carry", name, zeros) for name in names]
+            start = RecurrentState(*(_begun(one.value, starts) for one in carry))
         # B x T x E
         embed = nn.Embed(
             self.vocabulary,
@@ -69,10 +74,11 @@ class LanguageModel(nn.Module):
         if not self.variational:  # else the layers do it
             x = self._drop(x, train)
         # B x T x H
-        x, last = layers(x, initial_state=start, train=train)
+        x, last = self._layers()(x, initial_state=start, train=train)
         x = self._drop(x, train)
-        if carry is not None and not self.is_initializing():
-            carry.value = last
+        if writes and not self.is_initializing():
+            for one, value in zip(carry, last, strict=False):
+                one.value = value
         return self.policy.finish(self._readout(embed, x))
 
     def _layers(self) -> LSTM | GRU | RNN:
@@ -93,10 +99,6 @@ class LanguageModel(nn.Module):
             **({"forget_bias": 1.0} if self.cell == "lstm" else {}),
         )
 
-    def _zeros(self, rows: int) -> RecurrentState:
-        zeros = jnp.zeros((self.layers, rows, self.hidden), self.policy.param_dtype)
-        return RecurrentState(zeros, zeros if self.cell == "lstm" else None)
-
     def _drop(self, x: Array, train: bool) -> Array:
         shared = (1,) if self.variational else ()  # one mask for all steps
         return nn.Dropout(self.dropout, shared, deterministic=not train)(x)
@@ -115,9 +117,8 @@ class LanguageModel(nn.Module):
         return embed.attend(x) + bias[None, None]
 
 
-def _begun(state: RecurrentState, starts: Array | None) -> RecurrentState:
-    """The state with the rows that start at zero."""
+def _begun(state: Array, starts: Array | None) -> Array:
+    """The state [L, B, H] with the rows that start at zero."""
     if starts is None:
         return state
-    on = ~jnp.asarray(starts)[None, :, None]
-    return jax.tree.map(lambda s: jnp.where(on, s, 0), state)
+    return jnp.where(jnp.asarray(starts)[None, :, None], 0, state)

@@ -46,9 +46,10 @@ def make_predict(model: nn.Module, *, examples: int = 1000) -> Predict:
     return predict
 
 
-Costs = tuple[
-    np.ndarray, np.ndarray
-]  # of every label, and whether it was the likeliest
+# (variables, inputs, labels) -> the loss of every label, and whether it was likeliest
+Read = Callable[
+    [PyTree, tuple[np.ndarray, ...], np.ndarray], tuple[np.ndarray, np.ndarray]
+]
 
 
 def make_read(model: nn.Module, loss: Callable[[Array, Array], Array]) -> Read:

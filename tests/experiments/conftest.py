@@ -21,7 +21,7 @@ from jnets.data import shapes
 from jnets.data.stream import Stream
 from jnets.interop import rows
 from jnets.models import MODELS
-from tests.experiments.processes import Finished, Process, finish, locked
+from tests.experiments.processes import ROOT, Finished, Process, finish, locked
 
 TIMES = ("seconds", "ms_per_update")  # the figures that no two runs share
 
@@ -35,6 +35,10 @@ FLAGS = {
         *("--epochs", "4", "--seed", "3"),
     ),
     "cifar": ("--batch-size", "16", "--epochs", "6", "--seed", "3"),
+    "language_model": (
+        *("--hidden", "16", "--layers", "1", "--batch-size", "4", "--steps", "16"),
+        *("--epochs", "6", "--dropout", "0.1", "--seed", "3"),
+    ),
 }
 # The run of imagenet of a net that compiles fast, of the fixture `nets`.
 SHORT = (
@@ -132,7 +136,11 @@ def whole(root, flags):
 @pytest.fixture(scope="session")
 def flags(shapes_folder, shapes_file):
     """The flags of each experiment's whole run."""
-    data = {"imagenet": shapes_folder, "cifar": shapes_file}
+    data = {
+        "imagenet": shapes_folder,
+        "cifar": shapes_file,
+        "language_model": ROOT / "LICENSE",
+    }
     given = {name: ("--data-dir", str(path)) for name, path in data.items()}
     return {name: FLAGS[name] + given.get(name, ()) for name in FLAGS}
 
