@@ -50,6 +50,8 @@ from jnets.training.schedules import check_rate
 
 WARMUP = 100  # updates until the rate is whole, or a tenth of them if that is less
 TEMPERATURES = (0.0, 0.5, 0.8, 1.0)  # of the samples
+# Of the model, as the configuration has them.
+FIELDS = ("layers", "cell", "recurrent_dropout", "variational", "tied")
 cross_entropy = optax.softmax_cross_entropy_with_integer_labels
 
 
@@ -120,36 +122,32 @@ SETTINGS = {
 
 
 def run(config: Config, session: harness.Session) -> harness.Result:
-    config = settled(config)
+    setting = settled(config)
     text = read(config)
-    train = windows(text.train, config.batch_size, config.steps)
+    rows, steps = setting.batch_size, setting.steps
+    train = windows(text.train, rows, steps)
     fields = {
         "vocabulary": text.spec.vocabulary.size,
+        **{name: getattr(setting, name) for name in ("embedding", "hidden", "dropout")},
         **{name: getattr(config, name) for name in FIELDS},
     }
     run = session.start(
         model="language_model", fields=fields, classes=(), spec=text.spec
     )
     model = create("language_model", **fields)
-    updates = len(train.order) * config.epochs
-    rate = cosine(config.learning_rate, updates, warmup=min(WARMUP, updates // 10))
-    optimizer = optax.chain(
-        optax.clip_by_global_norm(config.clip), optax.adam(rate, b2=0.99)
-    )
-    step = make_step(model, cross_entropy, optimizer, minibatch(config.batch_size))
-    first = train.tokens[: config.batch_size], train.starts[: config.batch_size]
+    optimizer = descent(config, len(train.order) * setting.epochs)
+    step = make_step(model, cross_entropy, optimizer, minibatch(rows))
+    tokens, labels, starts, order = map(jnp.asarray, (*train[:3], train.order))
+    first = tokens[:rows], starts[:rows]
     state = create_state(model, first, optimizer, seed=config.seed)
-    measure = measuring(
-        make_read(model, cross_entropy), config.batch_size, config.steps
-    )
+    measure = measuring(make_read(model, cross_entropy), rows, steps)
 
     def figures(state: TrainState) -> Row:
         found = measure(state.variables, text.valid)
         return {"valid_loss": found.nats, "valid_accuracy": found.accuracy}
 
-    order = jnp.asarray(train.order)
-    plan = Plan(lambda state, epoch: order, len(order), config.epochs)
-    data = (jnp.asarray(train.tokens), jnp.asarray(train.starts)), train.labels
+    plan = Plan(lambda state, epoch: order, len(order), setting.epochs)
+    data = (tokens, starts), labels
     state = session.train(run, state, step, data, plan, figures)
     found = measure(state.variables, text.valid)
     draw(run, text, found)
@@ -162,16 +160,12 @@ def run(config: Config, session: harness.Session) -> harness.Result:
     return result | {"training_seconds": seconds}
 
 
-FIELDS = (
-    "embedding",
-    "hidden",
-    "layers",
-    "cell",
-    "dropout",
-    "recurrent_dropout",
-    "variational",
-    "tied",
-)
+def descent(config: Config, updates: int) -> optax.GradientTransformation:
+    """Adam on clipped gradients; second moments over about 100 updates, not 1,000, as
+    a run has only a few thousand."""
+    rate = cosine(config.learning_rate, updates, warmup=min(WARMUP, updates // 10))
+    clip = optax.clip_by_global_norm(config.clip)
+    return optax.chain(clip, optax.adam(rate, b2=0.99))
 
 
 def read(config: Config) -> Text:
@@ -225,29 +219,31 @@ def write_samples(run: Run, model, variables, spec: LanguageSpec, seed: int) -> 
     print(parts[2], file=sys.stderr)
 
 
-def settled(config: Config) -> Config:
-    """The configuration with nothing left open, if it is one that can be run."""
+def settled(config: Config) -> Setting:
+    """What the configuration leaves open, and what it does not, if it can be run."""
     choice(config, "units", UNITS)
     choice(config, "cell", tuple(CELLS))
     name = config.units
     if config.data_dir is None and name == "characters":
         name = "library"
-    given = SETTINGS[name]._asdict()
+    setting = SETTINGS[name]
+    given = {name: getattr(config, name) for name in setting._fields}
+    setting = setting._replace(**{k: v for k, v in given.items() if v is not None})
     if config.tied and config.embedding is None:
-        given["embedding"] = config.hidden or given["hidden"]
-    given = {k: v for k, v in given.items() if getattr(config, k) is None}
-    config = dataclasses.replace(config, **given)
-    counts = ("least", "layers", "hidden", "embedding", "batch_size", "steps", "epochs")
-    harness.at_least(1, config, *counts)
-    harness.fraction(config, "dropout", "recurrent_dropout", "held_out")
+        setting = setting._replace(embedding=setting.hidden)
+    harness.at_least(1, config, "least", "layers")
+    counts = ("hidden", "embedding", "batch_size", "steps", "epochs")
+    harness.at_least(1, setting, *counts)
+    harness.fraction(setting, "dropout")
+    harness.fraction(config, "recurrent_dropout", "held_out")
     check_rate(config.learning_rate)
     check_rate(config.clip, "clip")
-    if config.tied and config.embedding != config.hidden:
+    if config.tied and setting.embedding != setting.hidden:
         raise InputError(
-            f"embedding={config.embedding} with tied is not usable; expected hidden, "
-            f"{config.hidden}"
+            f"embedding={setting.embedding} with tied is not usable; expected hidden, "
+            f"{setting.hidden}"
         )
-    return config
+    return setting
 
 
 def choice(config: Config, name: str, options: Sequence[str]) -> None:

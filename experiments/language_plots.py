@@ -12,6 +12,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LinearSegmentedColormap, Normalize
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from experiments.plots import BLUE, GREY, ORANGE
@@ -59,7 +60,7 @@ def surprise(
     scale = Normalize(0, MOST)
     for line, column, text, width, bits in _laid(symbols, nats / math.log(2)):
         axes.add_patch(
-            plt.Rectangle((column, line), width, 1, color=HEAT(scale(bits)), lw=0)
+            Rectangle((column, line), width, 1, color=HEAT(scale(bits)), lw=0)
         )
         place = {"ha": "left", "va": "center", "family": "monospace", "fontsize": 8}
         # No mathematics: a dollar in a text is a dollar.

@@ -77,8 +77,8 @@ class LanguageModel(nn.Module):
         x, last = self._layers()(x, initial_state=start, train=train)
         x = self._drop(x, train)
         if writes and not self.is_initializing():
-            for one, value in zip(carry, last, strict=False):
-                one.value = value
+            for one, name in zip(carry, names, strict=True):
+                one.value = getattr(last, name)
         return self.policy.finish(self._readout(embed, x))
 
     def _layers(self) -> LSTM | GRU | RNN:

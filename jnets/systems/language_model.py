@@ -142,6 +142,6 @@ def continued(
 @partial(jax.jit, static_argnames="model")
 def costs(model: nn.Module, variables: PyTree, tokens: Array) -> Array:
     """-log p of each token but the first given those before it: [1, N] -> [N - 1]."""
-    logits = model.apply(variables, tokens[:, :-1])
+    logits: Any = model.apply(variables, tokens[:, :-1])
     log_p = jax.nn.log_softmax(logits)
     return -jnp.take_along_axis(log_p, tokens[:, 1:, None], axis=-1)[0, :, 0]

@@ -1,7 +1,7 @@
 """What a model makes of a whole data set, and the figures of it."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -63,7 +63,8 @@ def make_read(model: nn.Module, loss: Callable[[Array, Array], Array]) -> Read:
     def one(variables: PyTree, carry: PyTree, window):
         inputs, labels = window
         given = {**variables, "carry": carry}
-        logits, changed = model.apply(given, *inputs, mutable=["carry"])
+        applied: Any = model.apply(given, *inputs, mutable=["carry"])
+        logits, changed = applied
         costs = jnp.where(labels >= 0, loss(logits, jnp.maximum(labels, 0)), 0)
         return changed["carry"], (costs, jnp.argmax(logits, axis=-1) == labels)
 
