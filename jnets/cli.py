@@ -10,9 +10,18 @@ from jnets.commands.evaluate import add_evaluate
 from jnets.commands.export import add_export
 from jnets.commands.look import add_doctor, add_list, add_summary
 from jnets.commands.predict import add_predict
+from jnets.commands.sample import add_sample
 from jnets.errors import InputError
 
-COMMANDS = (add_list, add_summary, add_predict, add_evaluate, add_export, add_doctor)
+COMMANDS = (
+    add_list,
+    add_summary,
+    add_predict,
+    add_sample,
+    add_evaluate,
+    add_export,
+    add_doctor,
+)
 
 
 class _Parser(argparse.ArgumentParser):

@@ -1,7 +1,9 @@
-"""Files of text: plain or gzipped, of a stated encoding, line by line."""
+"""Files of text: plain, gzipped or zipped, of a stated encoding, line by line."""
 
 import gzip
+import io
 import os
+import zipfile
 import zlib
 from pathlib import Path
 
@@ -9,17 +11,19 @@ from jnets.errors import InputError
 
 
 def read_text(path: str | os.PathLike[str], *, encoding: str = "utf-8") -> str:
-    """The whole of a file; one that ends in .gz is unpacked first.
+    """The whole of a file; one that ends in .gz, or .zip with one file in it, is
+    unpacked first.
 
     A byte order mark is left out, and line ends are \\n. Raises InputError for a file
-    that is not there, is no gzip file, or is not of the encoding (where: the line).
+    that is not there, is not packed as its name says, or is not of the encoding
+    (where: the line).
     """
     path = Path(path)
+    kind, unpack = _PACKED.get(path.suffix, ("", bytes))
     try:
-        raw = path.read_bytes()
-        data = gzip.decompress(raw) if path.suffix == ".gz" else raw
-    except (gzip.BadGzipFile, EOFError, zlib.error):
-        raise InputError(f"{path} is not a whole gzip file") from None
+        data = unpack(path.read_bytes())
+    except _BROKEN:
+        raise InputError(f"{path} is not a whole {kind}") from None
     except OSError as error:
         raise InputError(
             f"{path} cannot be read ({error.strerror}); expected a file of text"
@@ -42,3 +46,20 @@ def read_lines(path: str | os.PathLike[str], *, encoding: str = "utf-8") -> list
     """The lines of a file without their ends, empty ones too; \\n alone ends a line."""
     lines = read_text(path, encoding=encoding).split("\n")
     return lines[:-1] if lines[-1] == "" else lines
+
+
+def _unzip(raw: bytes) -> bytes:
+    with zipfile.ZipFile(io.BytesIO(raw)) as archive:
+        names = [name for name in archive.namelist() if not name.endswith("/")]
+        if len(names) != 1:
+            raise zipfile.BadZipFile
+        return archive.read(names[0])
+
+
+_PACKED = {
+    ".gz": ("gzip file", gzip.decompress),
+    ".zip": ("zip file with one file in it", _unzip),
+}
+# RuntimeError: a password is needed; NotImplementedError, one of its kind: a way of
+# packing that is not known.
+_BROKEN = (gzip.BadGzipFile, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError)

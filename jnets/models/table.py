@@ -3,7 +3,6 @@
 from typing import Any
 
 from jnets.models.alexnet import ALEXNETS, AlexNet
-from jnets.models.document_classifier import BagOfWords, DocumentClassifier
 from jnets.models.entry import Entry
 from jnets.models.googlenet import GoogLeNet
 from jnets.models.inception_v3 import InceptionV3
@@ -13,7 +12,7 @@ from jnets.models.resnet import ResNet
 from jnets.models.resnet_v2 import PreActResNet
 from jnets.models.sequence_table import SEQUENCES
 from jnets.models.surname_rnn import SurnameRNN
-from jnets.models.tagger import Tagger
+from jnets.models.text_table import TEXTS
 from jnets.models.vgg import VGG, VGGS
 from jnets.models.zfnet import ZFNETS
 
@@ -24,9 +23,6 @@ _RGB_227 = (((227, 227, 3), "float32"),)
 _RGB_299 = (((299, 299, 3), "float32"),)
 _RGB_32 = (((32, 32, 3), "float32"),)
 _NAME = (((19,), "int32"), ((), "int32"))  # letters of the longest name, its length
-_TEXT = (((40,), "int32"), ((), "int32"))  # words by number, how many there are
-# Words and their letters by number, how many words there are.
-_SENTENCE = (((20,), "int32"), ((20, 16), "int32"), ((), "int32"))
 
 
 _GOOGLENET_BN = {
@@ -104,11 +100,6 @@ MODELS: dict[str, Entry] = {
         _NAME,
         "the same with tanh in the recurrence",
     ),
-    "tagger": Entry(Tagger, {}, _SENTENCE, "BiLSTM tagger of words and letters"),
-    "document_classifier": Entry(
-        DocumentClassifier, {}, _TEXT, "BiLSTM over the words of a text, pooled"
-    ),
-    "bag_of_words": Entry(BagOfWords, {}, _TEXT, "linear in the counts of words"),
     "alexnet_2012": Entry(
         AlexNet,
         ALEXNETS["alexnet_2012"],
@@ -270,5 +261,6 @@ MODELS: dict[str, Entry] = {
     "cifar_preact_resnet1001": Entry(
         PreActResNet, _cifar_v2(111), _RGB_32, "pre-activation ResNet-1001 for CIFAR"
     ),
+    **TEXTS,
     **SEQUENCES,
 }

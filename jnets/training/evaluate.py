@@ -1,7 +1,7 @@
 """What a model makes of a whole data set, and the figures of it."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -53,6 +53,40 @@ def make_predict(model: nn.Module, *, examples: int = 1000) -> Predict:
         return np.concatenate([np.asarray(p) for p in parts])[:size]
 
     return predict
+
+
+# (variables, inputs, labels) -> the loss of every label, and whether it was likeliest
+Read = Callable[
+    [PyTree, tuple[np.ndarray, ...], np.ndarray], tuple[np.ndarray, np.ndarray]
+]
+
+
+def make_read(model: nn.Module, loss: Callable[[Array, Array], Array]) -> Read:
+    """read(variables, inputs, labels) -> the loss of every label, and hits.
+
+    What is carried goes from window to window: inputs have leading axes [W, B], labels
+    are [W, B, T], and so are the results, 0 and false where labels are below 0. What
+    the first window starts from is zeros.
+    """
+
+    def one(variables: PyTree, carry: PyTree, window):
+        inputs, labels = window
+        given = {**variables, "carry": carry}
+        applied: Any = model.apply(given, *inputs, mutable=["carry"])
+        logits, changed = applied
+        costs = jnp.where(labels >= 0, loss(logits, jnp.maximum(labels, 0)), 0)
+        return changed["carry"], (costs, jnp.argmax(logits, axis=-1) == labels)
+
+    @jax.jit
+    def read(variables: PyTree, inputs: tuple[Array, ...], labels: Array):
+        first = jax.tree.map(lambda a: a[0], inputs)
+        made = jax.eval_shape(model.init, jax.random.key(0), *first)["carry"]
+        start = jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), made)
+        return jax.lax.scan(
+            lambda carry, window: one(variables, carry, window), start, (inputs, labels)
+        )[1]
+
+    return lambda *given: jax.device_get(read(*given))
 
 
 def evaluate(

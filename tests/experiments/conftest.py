@@ -21,7 +21,7 @@ from jnets.data import shapes
 from jnets.data.stream import Stream
 from jnets.interop import rows
 from jnets.models import MODELS
-from tests.experiments.processes import Finished, Process, finish, locked
+from tests.experiments.processes import ROOT, Finished, Process, finish, locked
 
 TIMES = ("seconds", "ms_per_update")  # the figures that no two runs share
 
@@ -47,6 +47,10 @@ FLAGS = {
     "action_recogniser": (
         *("--frames", "4", "--batch-size", "4", "--hidden", "8"),
         *("--epochs", "2", "--seed", "3"),
+    ),
+    "language_model": (
+        *("--hidden", "16", "--layers", "1", "--batch-size", "4", "--steps", "16"),
+        *("--epochs", "6", "--dropout", "0.1", "--seed", "3"),
     ),
 }
 # The run of imagenet of a net that compiles fast, of the fixture `nets`.
@@ -196,6 +200,7 @@ def flags(shapes_folder, shapes_file, tagged_folder, texts_file):
         "cifar": shapes_file,
         "pos_tagger": tagged_folder,
         "document_classifier": texts_file,
+        "language_model": ROOT / "LICENSE",
     }
     given = {name: ("--data-dir", str(path)) for name, path in data.items()}
     return {name: FLAGS[name] + given.get(name, ()) for name in FLAGS}

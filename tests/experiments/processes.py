@@ -20,6 +20,7 @@ COMPILED_ONCE = (
     "pos_tagger",
     "document_classifier",
     "action_recogniser",
+    "language_model",
 )
 
 

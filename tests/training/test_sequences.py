@@ -1,5 +1,7 @@
 """Sequences in a training step: a label at every step, and what is carried on."""
 
+import signal
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -7,18 +9,23 @@ import numpy as np
 import optax
 import pytest
 
+from jnets.data.corpus import windows
 from jnets.layers import GRU, RecurrentState
+from jnets.models import create
 from jnets.training import (
     Batch,
     Checkpoints,
     batch,
     create_state,
     evaluate,
+    fit,
     make_predict,
+    make_step,
     make_train_step,
     minibatch,
 )
 from jnets.training.descent import Descent
+from jnets.training.fit import Plan
 
 cross_entropy = optax.softmax_cross_entropy_with_integer_labels
 
@@ -120,3 +127,40 @@ def test_a_carry_goes_from_batch_to_batch_and_through_a_checkpoint(tmp_path, bit
     with Checkpoints(tmp_path / "saved") as checkpoints:
         saved = checkpoints.restore(start)
     assert saved is not None and bits(saved.state) == bits(state)
+
+
+def test_a_stop_within_a_text_changes_no_bit(tmp_path, bits):
+    """A language model is stopped after the first window of its second epoch: what it
+    carries is saved, and the run goes on from there."""
+    fields = {"vocabulary": 9, "embedding": 4, "hidden": 4, "dropout": 0.5}
+    model, optimizer = create("language_model", **fields), optax.adam(0.01)
+    laid = windows(np.random.default_rng(0).integers(0, 9, 61), rows=3, steps=5)
+    data = (jnp.asarray(laid.tokens), jnp.asarray(laid.starts)), laid.labels
+    step = make_step(model, cross_entropy, optimizer, minibatch(3))
+    start = create_state(model, (laid.tokens[:3], laid.starts[:3]), optimizer)
+    rows: list[dict] = []
+
+    def go(directory, stop):
+        def order(state, epoch):
+            if epoch == stop:
+                signal.raise_signal(signal.SIGINT)
+            return jnp.asarray(laid.order)
+
+        def record(row):
+            rows.append({k: v for k, v in row.items() if k in ("step", "loss")})
+
+        with Checkpoints(directory, seconds=86_400.0) as checkpoints:
+            saved = checkpoints.restore(start) or (jax.tree.map(jnp.copy, start), {})
+            assert not rows or int(saved[0].step) == rows[-1]["step"] + 1
+            return fit(
+                saved[0], step, data, Plan(order, 4, 3), record=record,
+                checkpoints=checkpoints, totals=saved[1],
+            )  # fmt: skip
+
+    expected, told = bits(go(tmp_path / "whole", None)), rows.copy()
+    rows.clear()
+    with pytest.raises(KeyboardInterrupt):
+        go(tmp_path / "stopped", 1)
+    assert len(rows) == 1
+    assert bits(go(tmp_path / "stopped", None)) == expected
+    assert rows == told
