@@ -166,7 +166,8 @@ def predictor(model: nn.Module, kind: ClipSpec) -> Predict:
 
     @jax.jit
     def predict(variables: PyTree, x: Array, lengths: Array) -> Array:
-        return jax.nn.softmax(model.apply(variables, scaled(x, kind.pixels), lengths))
+        logits: Any = model.apply(variables, scaled(x, kind.pixels), lengths)
+        return jax.nn.softmax(logits)
 
     return predict
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from matplotlib.patches import Rectangle
 
 from experiments.plots import GREY, ORANGE, _save, plt
 
@@ -61,7 +62,7 @@ def _likely(axis, p: np.ndarray, truth: np.ndarray, classes, name: str) -> None:
     for frame, label in enumerate(truth):
         if label in kept:
             row = int(np.flatnonzero(kept == label)[0])
-            box = plt.Rectangle(
+            box = Rectangle(
                 (frame - 0.5, row - 0.5), 1, 1, fill=False, color=ORANGE, linewidth=1.2
             )
             axis.add_patch(box)

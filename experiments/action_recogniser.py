@@ -116,7 +116,7 @@ def moving(config: Config) -> Source:
     def chosen(places: Iterable[int]):
         return (videos[i] for i in places)
 
-    return Source(feed, EPOCH, epochs, chosen, labels, motion.classes)
+    return Source(feed, EPOCH, epochs, chosen, list(labels), motion.classes)
 
 
 def check(config: Config) -> None:

@@ -178,11 +178,11 @@ def prepare(config: Config, train: Documents, test: Documents) -> Fold:
     spec = DocumentSpec(Vocabulary.of(split, least=config.least), config.longest)
     parts = [spec.inputs(part.texts, config.longest) for part in (train, test)]
     most = max(int(lengths.max()) for _, lengths in parts)
-    datasets = (
+    one, other = (
         Dataset((tokens[:, :most], lengths), part.labels, part.classes)
         for part, (tokens, lengths) in zip((train, test), parts, strict=True)
     )
-    return Fold(*datasets, spec)
+    return Fold(one, other, spec)
 
 
 def fields_of(config: Config, fold: Fold) -> dict[str, Any]:

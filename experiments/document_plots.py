@@ -59,7 +59,7 @@ def words(
         best = np.argsort(-column, kind="stable")[:WORDS]
         cell.barh(range(len(best)), column[best], color=BLUE)
         # A dollar sign would begin mathematics.
-        labels = [symbols[i].replace("$", r"\$")[:16] for i in best]
+        labels = [str(symbols[i]).replace("$", r"\$")[:16] for i in best]
         cell.set_yticks(range(len(best)), labels)
         cell.invert_yaxis()
         cell.set_title(name, fontsize=11, loc="left")

@@ -154,6 +154,12 @@ def clipping(rows: Mapping[str, Rows], threshold: float, path: Path) -> None:
         style = {"color": colour, "label": label, "lw": 1.4, "alpha": 0.85}
         upper.plot(steps, [row["loss"] for row in part], **style)
         lower.plot(steps, [row["grad_norm"] for row in part], **style)
+        if len(part) < max(map(len, rows.values())):
+            note = f"  lost after\n  {len(part)} updates"
+            upper.plot(steps[-1:], [part[-1]["loss"]], "x", color=colour, ms=10, mew=3)
+            upper.annotate(
+                note, (steps[-1], part[-1]["loss"]), color=colour, fontsize=12, va="top"
+            )
     lower.axhline(threshold, color="black", lw=1.4, ls="--")
     lower.annotate(
         f"clipped to {threshold:g}", (0.99, threshold), ha="right", fontsize=12,
@@ -164,6 +170,8 @@ def clipping(rows: Mapping[str, Rows], threshold: float, path: Path) -> None:
         axes.set_yscale("log")
     _clean(upper, "", "training loss")
     _clean(lower, "updates", "$\\|dE/dW\\|$ before clipping")
-    upper.set_title("An Elman net whose gradients may explode", loc="left")
+    upper.set_title(
+        "An Elman net whose gradients explode, by plain descent", loc="left"
+    )
     upper.legend(frameon=False, ncols=2)
     _save(figure, path)

@@ -85,7 +85,7 @@ class Config:
     batch_size: int = 32
     """Sequences per update."""
     learning_rate: float = 0.003
-    """Adam's."""
+    """Adam's; the IRNN's is a third of it, as its gradients explode at first."""
     clip: float = 1.0
     """Gradients of a larger norm are scaled down to it."""
     sigma_max: float = 0.95
@@ -97,6 +97,8 @@ class Config:
     """The same as sigma_max of the Elman net that shows what clipping does."""
     exploding_updates: int = 400
     """Updates of that one, with and without clipping."""
+    exploding_rate: float = 0.03
+    """Its rate, of plain descent: Adam would make up for gradients of any size."""
     seed: int = 0
     """Decides initial parameters and sequences."""
 
@@ -125,7 +127,8 @@ def run(config: Config, session: harness.Session) -> harness.Result:
         if config.task == "digits"
         else adding_task(config.length, config.seed)
     )
-    spec = StepsSpec(*task.test[0].shape[1:], task.classes)
+    _, steps, features = task.test[0].shape
+    spec = StepsSpec(steps, features, task.classes)
     run = session.start(model=MODEL, fields={}, classes=task.classes, spec=spec)
     looks: dict[str, list[dict[str, Any]]] = {}
     jacobians: dict[str, np.ndarray] = {}
@@ -136,10 +139,10 @@ def run(config: Config, session: harness.Session) -> harness.Result:
         looks[name] = [{"step": 0, **look(start)}]
         jacobians[name] = reach(net, start, task)
         part = session.part(run, name, fields=net.fields)
-        learn(config, session, part, net, task, look)
+        lost = learn(config, session, part, net, task, look)
         looks[name] += part.rows()
         last = looks[name][-1]
-        result[f"{name}_test_{task.measure}"] = last["test_loss"]
+        result[f"{name}_test_{task.measure}"] = "lost" if lost else last["test_loss"]
         result[f"{name}_ratio"] = f"{10 ** (last['flow'][0] - last['flow'][-1]):.1e}"
     clipping = explode(config, session, run, task)
     baseline = float(np.var(task.test[1])) if config.task == "adding" else None
@@ -155,10 +158,7 @@ def fields(cell: str, config: Config, task: Task) -> dict[str, Any]:
 
 
 def nets(config: Config, task: Task) -> dict[str, Net]:
-    optimizer = optax.chain(
-        optax.clip_by_global_norm(config.clip),
-        optax.adam(constant(config.learning_rate)),
-    )
+    clip, rates = optax.clip_by_global_norm(config.clip), {"irnn": 1 / 3}
     changes: dict[str, Callable[[PyTree], PyTree]] = {
         "elman": lambda params: scaled(params, config.sigma_max),
         "lstm_1997": lambda params: closed_input_gates(params, config.input_bias),
@@ -166,11 +166,15 @@ def nets(config: Config, task: Task) -> dict[str, Net]:
     return {
         name: Net(
             fields(name, config, task),
-            optimizer,
+            optax.chain(clip, adam(config.learning_rate * rates.get(name, 1))),
             changes.get(name, lambda params: params),
         )
         for name in NETS
     }
+
+
+def adam(rate: float) -> optax.GradientTransformation:
+    return optax.adam(constant(rate))
 
 
 def learn(
@@ -181,8 +185,9 @@ def learn(
     task: Task,
     look: Callable[[TrainState], dict[str, Any]],
     epochs: int = POINTS,
-) -> TrainState:
-    """Train one net; `look` at it `epochs` times, evenly spaced."""
+) -> bool:
+    """Train one net; `look` at it `epochs` times, evenly spaced. Whether it was lost,
+    its loss no longer finite: that is told, and its rows end there."""
     descent = minibatch(config.batch_size)
     step = make_step(net.model, task.loss, net.optimizer, descent)
     updates = config.updates // POINTS if epochs == POINTS else 1
@@ -201,7 +206,12 @@ def learn(
 
     plan = Plan(order, updates, epochs, evaluate_every=1 if epochs == POINTS else 100)
     state = net.start(task, config.seed)
-    return session.train(part, state, step, task.data, plan, look)
+    try:
+        session.train(part, state, step, task.data, plan, look)
+    except NonFiniteLoss as error:
+        print(f"{part.directory.name}: {error}", file=sys.stderr)
+        return True
+    return False
 
 
 def looking(net: Net, task: Task) -> Callable[[TrainState], dict[str, Any]]:
@@ -251,20 +261,15 @@ def explode(
     """An Elman net whose gradients explode, update by update, without clipping and
     with it. Without, it may be lost on the way: its rows end there."""
     own = fields("elman", config, task)
-    descend = optax.adam(constant(config.learning_rate))
+    descend = optax.sgd(constant(config.exploding_rate))
     clip = optax.clip_by_global_norm(config.clip)
     kinds = {"unclipped": descend, "clipped": optax.chain(clip, descend)}
     rows = {}
     for name, optimizer in kinds.items():
         part = session.part(run, name, fields=own)
         net = Net(own, optimizer, lambda p: scaled(p, config.exploding))
-        try:
-            learn(
-                config, session, part, net, task,
-                lambda state: {}, config.exploding_updates,
-            )  # fmt: skip
-        except NonFiniteLoss as error:
-            print(f"{name}: {error}", file=sys.stderr)
+        updates = config.exploding_updates
+        learn(config, session, part, net, task, lambda state: {}, updates)
         rows[name] = part.rows()
     return rows
 
@@ -272,7 +277,8 @@ def explode(
 def check(config: Config) -> None:
     harness.at_least(1, config, "hidden", "batch_size", "exploding_updates")
     harness.at_least(2, config, "length")
-    check_rate(config.learning_rate, "learning_rate")
+    for name in ("learning_rate", "exploding_rate"):
+        check_rate(getattr(config, name), name)
     for name in ("clip", "sigma_max", "exploding"):
         if not getattr(config, name) > 0:
             raise InputError(

@@ -104,7 +104,7 @@ class ClipStream:
                         f"{self._videos.folders[place]}: frames of {shape} and of "
                         f"{next(iter(chosen))} pixels; expected one size"
                     )
-                size, shorter = seen.size, (seen.shorter,) * 2
+                size, shorter = seen.size, (seen.shorter, seen.shorter)
                 view = random_crop(rng, *shape, size=size, shorter=shorter)
                 flip = seen.mirror and bool(rng.integers(2))
                 chosen[shape] = view._replace(flip=flip)

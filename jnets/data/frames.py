@@ -205,4 +205,4 @@ def _split(videos: Videos, held_out: float, seed: int) -> tuple[Videos, Videos]:
         names = list(own)
         tested |= {names[i] for i in permutation(len(own), seed, label)[:count]}
     there = np.array([group in tested for group in groups])
-    return tuple(videos.take(np.flatnonzero(part)) for part in (~there, there))
+    return videos.take(np.flatnonzero(~there)), videos.take(np.flatnonzero(there))

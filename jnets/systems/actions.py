@@ -98,7 +98,8 @@ class SeriesSpec(NamedTuple):
         return found
 
     def inputs(self, found: series.Series) -> Inputs:
-        mean, deviation = np.float32(self.mean), np.float32(self.deviation)
+        mean = np.asarray(self.mean, np.float32)
+        deviation = np.asarray(self.deviation, np.float32)
         return series.stacked([(case - mean) / deviation for case in found.cases])
 
     def example(self) -> Inputs:

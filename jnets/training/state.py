@@ -1,6 +1,7 @@
 """Everything that changes while training, as one tree of arrays."""
 
 from collections.abc import Callable
+from typing import Any
 
 import flax.linen as nn
 import flax.struct
@@ -66,7 +67,7 @@ def _init(model: nn.Module) -> Callable[..., PyTree]:
 
 def create_state(
     model: nn.Module,
-    inputs: tuple[Array, ...],
+    inputs: tuple[Any, ...],
     optimizer: optax.GradientTransformation,
     *,
     seed: int = 0,
