@@ -6,12 +6,15 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 
 from jnets.models.alexnet import ALEXNETS, AlexNet
+from jnets.models.attentive_captioner import AttentiveCaptioner
+from jnets.models.captioner import Captioner
 from jnets.models.googlenet import GoogLeNet
 from jnets.models.inception_v3 import InceptionV3
 from jnets.models.lenet import LeNet, LeNet1998
 from jnets.models.mlp import MLP
 from jnets.models.resnet import ResNet
 from jnets.models.resnet_v2 import PreActResNet
+from jnets.models.storyteller import Storyteller
 from jnets.models.surname_rnn import SurnameRNN
 from jnets.models.vgg import VGG, VGGS
 from jnets.models.zfnet import ZFNETS
@@ -39,6 +42,8 @@ _RGB_227 = (((227, 227, 3), "float32"),)
 _RGB_299 = (((299, 299, 3), "float32"),)
 _RGB_32 = (((32, 32, 3), "float32"),)
 _NAME = (((19,), "int32"), ((), "int32"))  # letters of the longest name, its length
+_CAPTIONED = (((224, 224, 3), "float32"), ((20,), "int32"))  # a picture, words
+_STORY = (((5, 224, 224, 3), "float32"), ((5, 20), "int32"))
 
 
 _GOOGLENET_BN = {
@@ -276,5 +281,14 @@ MODELS: dict[str, Entry] = {
     ),
     "cifar_preact_resnet1001": Entry(
         PreActResNet, _cifar_v2(111), _RGB_32, "pre-activation ResNet-1001 for CIFAR"
+    ),
+    "captioner": Entry(
+        Captioner, {}, _CAPTIONED, "Show and Tell: a CNN, an LSTM that tells"
+    ),
+    "captioner_attention": Entry(
+        AttentiveCaptioner, {}, _CAPTIONED, "Show, Attend and Tell: soft attention"
+    ),
+    "storyteller": Entry(
+        Storyteller, {}, _STORY, "five pictures, a sentence each, by GRUs"
     ),
 }
