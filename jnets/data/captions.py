@@ -33,9 +33,7 @@ def words(text: str) -> list[str]:
     return _WORD.findall(text.lower())
 
 
-def read(
-    path: str | os.PathLike[str], images: str | os.PathLike[str]
-) -> Captioned:
+def read(path: str | os.PathLike[str], images: str | os.PathLike[str]) -> Captioned:
     """The captions in `path` of the pictures in the folder `images`.
 
     A file that ends in .json is COCO's: {"images": [{"id", "file_name"}], "annotations":
@@ -75,7 +73,9 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(read_text(path))
     except json.JSONDecodeError as error:
-        raise InputError(f"{path}: line {error.lineno}: no JSON ({error.msg})") from None
+        raise InputError(
+            f"{path}: line {error.lineno}: no JSON ({error.msg})"
+        ) from None
 
 
 def entry_of(raw: Any, kinds: dict[str, Sequence[type]], where: str) -> dict[str, Any]:

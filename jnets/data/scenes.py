@@ -154,8 +154,9 @@ def _centres(r1, r2, side: int, across: np.ndarray, uniform: np.ndarray):
     edge = np.maximum(r1, r2) + np.abs(shift) / 2
     middle = edge + (side - 2 * edge) * uniform[:, 3]
     for along, aside in ((at1, middle - shift / 2), (at2, middle + shift / 2)):
-        yield np.where(across[:, None], np.stack([along, aside], 1),
-                       np.stack([aside, along], 1))
+        yield np.where(
+            across[:, None], np.stack([along, aside], 1), np.stack([aside, along], 1)
+        )
 
 
 def _cover(thing: Placed, side: int) -> np.ndarray:

@@ -18,6 +18,16 @@ _KINDS = {
     "worker_arranged_photo_order": (int,),
     "text": (str,),
 }
+# Words that a story cannot do without twice.
+FUNCTION_WORDS = frozenset(
+    "a an the this that these those some any all no not each every both other another "
+    "i you he she it we they me him her us them my your his its our their mine ours "
+    "who which what there here where when while then than so too very just also only "
+    "and or but if as because of at by for with about into to from in out on off over "
+    "under up down again before after until during through am is are was were be been "
+    "being have has had having do does did doing will would can could may might must "
+    "shall should".split()
+)
 
 
 class Stories(NamedTuple):

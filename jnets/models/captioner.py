@@ -37,9 +37,10 @@ class Captioner(nn.Module):
     its features are what its classifier would read (`jnets.models.features`). Unless
     `tune`, it stays as it is, the paper's first phase: a net trained on ImageNet would
     be spoiled by what an LSTM that knows nothing yet sends back. The paper's net is
-    GoogLeNet with batch norm, its LSTM has no output tanh and no biases, and 512 units
-    as the embedding has; `vocabulary` is that of the released code. `dropout` acts on
-    what the LSTM reads and puts out; the released code drops 0.3. `scheme` is the start
+    GoogLeNet with batch norm, its LSTM has no output tanh, and 512 units as the
+    embedding has. From the code released later: the LSTM's biases, 1 for the forget
+    gates at the start, without which the picture fades before it is told of;
+    `vocabulary`; `dropout`, on what the LSTM reads and puts out. `scheme` is the start
     of all but the encoder.
     """
 
@@ -58,7 +59,7 @@ class Captioner(nn.Module):
         self.picture = Dense(self.hidden, scheme, use_bias=False, policy=p)
         self.words = nn.Embed(self.vocabulary, self.hidden, p.compute, p.param)
         self.lstm = LSTM(
-            self.hidden, output_tanh=False, use_bias=False, scheme=scheme, policy=p
+            self.hidden, output_tanh=False, forget_bias=1.0, scheme=scheme, policy=p
         )
         self.drop = nn.Dropout(self.dropout)
         self.output = Dense(self.vocabulary, scheme, policy=p)

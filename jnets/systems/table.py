@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, Protocol, Self
 import flax.linen as nn
 import numpy as np
 
+from jnets.systems import captioner, storyteller
 from jnets.typing import PyTree
 
 Inputs = tuple[np.ndarray, ...]
@@ -40,7 +41,10 @@ class System(NamedTuple):
     answers: Answers | None = None
 
 
-SYSTEMS: dict[str, System] = {}
+SYSTEMS: dict[str, System] = {
+    "picture to caption": System(captioner.CaptionSpec, captioner.answers),
+    "album to story": System(storyteller.StorySpec, storyteller.answers),
+}
 
 
 def kind_of(spec: object) -> str | None:
