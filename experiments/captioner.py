@@ -47,11 +47,11 @@ class Config:
     captions: Path | None = None
     """COCO's .json or Flickr8k's token file; goes with data_dir."""
     encoder: str | None = None
-    """A net of pictures that `jnets list` prints; a small VGG, or resnet18 for photos."""
+    """A net of pictures by name; without it a small VGG, or resnet18 for photos."""
     weights: Path | None = None
     """The encoder's trained weights: a file, or a run of the same model."""
     side: int = 32
-    """Pixels along a side of the made pictures; photos are as large as the net wants."""
+    """Pixels along a side of made pictures; photos are as large as the net wants."""
     pictures: int = 10240
     """Made pictures to train on."""
     test_pictures: int = 1000

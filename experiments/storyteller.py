@@ -41,11 +41,11 @@ class Config:
     stories: Path | None = None
     """VIST's file of stories in sequence; goes with data_dir."""
     encoder: str | None = None
-    """A net of pictures that `jnets list` prints; a small VGG, or resnet18 for photos."""
+    """A net of pictures by name; without it a small VGG, or resnet18 for photos."""
     weights: Path | None = None
     """The encoder's trained weights: a file, or a run of the same model."""
     side: int = 32
-    """Pixels along a side of the made pictures; photos are as large as the net wants."""
+    """Pixels along a side of made pictures; photos are as large as the net wants."""
     pictures: int = 3200
     """Made albums to train on."""
     test_pictures: int = 500

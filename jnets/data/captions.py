@@ -36,11 +36,12 @@ def words(text: str) -> list[str]:
 def read(path: str | os.PathLike[str], images: str | os.PathLike[str]) -> Captioned:
     """The captions in `path` of the pictures in the folder `images`.
 
-    A file that ends in .json is COCO's: {"images": [{"id", "file_name"}], "annotations":
-    [{"image_id", "caption"}]}; any other is Flickr8k's, `name.jpg#0<TAB>caption` on each
-    line. Pictures come in the order of their first mention, captions in that of the
-    file. A picture that is not in the folder is left out, with all its captions, and
-    named in `missing`: captions of all of COCO may be read with a part of its pictures.
+    A file that ends in .json is COCO's: {"images": [{"id", "file_name"}],
+    "annotations": [{"image_id", "caption"}]}; any other is Flickr8k's, lines of
+    `name.jpg#0<TAB>caption`. Pictures come in the order of their first mention,
+    captions in that of the file. A picture that is not in the folder is left out, with
+    all its captions, and named in `missing`: captions of all of COCO may be read with a
+    part of its pictures.
 
     Raises InputError for a file that is neither, with its line or its entry; for a
     caption of a picture that the file does not know, or without a word; for a folder

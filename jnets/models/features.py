@@ -91,7 +91,7 @@ def _read(
 def _last(found: list[Array], net: nn.Module, tune: bool) -> Array:
     if not found:
         raise InputError(
-            f"encoder {type(net).__name__} has not the features that are read; expected "
-            f"a convolutional net with a fully connected classifier"
+            f"encoder {type(net).__name__} has not the features that are read; "
+            f"expected a convolutional net with a fully connected classifier"
         )
     return found[-1] if tune else jax.lax.stop_gradient(found[-1])
