@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -78,7 +77,7 @@ class Corpus(NamedTuple):
 class Task(NamedTuple):
     """A model to train, and tell(variables, normalised images) -> tokens."""
 
-    model: nn.Module
+    model: Any  # a Module with fields `encoder` and `tune`
     tell: Callable[[PyTree, Array], Array]
     corpus: Corpus
 
@@ -160,7 +159,7 @@ def train(
         return epoch_order(state.epoch_key(epoch), corpus.size, descent)
 
     for tune, epochs in phases(config):
-        model: Any = task.model.clone(tune=tune)
+        model = task.model.clone(tune=tune)
         step = make_step(model, cross_entropy, optimizer, descent, augment=augment)
         plan = Plan(None if stream else order, updates, epochs)
         state = session.train(run, state, step, corpus.train, plan, figures)
@@ -198,8 +197,7 @@ def _first_state(
 ) -> TrainState:
     """With the encoder's trained weights in place, if there are any."""
     # Before a state is made, which is slow.
-    name = task.model.encoder  # type: ignore[attr-defined]
-    trained = config.weights and read_variables(name, config.weights)
+    trained = config.weights and read_variables(task.model.encoder, config.weights)
     test = task.corpus.test
     images = task.corpus.telling.normalise(test.images[:1])
     example = (images, jnp.asarray(test.tokens[:1]))

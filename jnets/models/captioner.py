@@ -3,7 +3,7 @@
 O. Vinyals, A. Toshev, S. Bengio, D. Erhan. Show and tell: a neural image caption
 generator. CVPR 2015, section 3.
 
-    x_{-1} = W_i CNN(I)
+    x_{-1} = norm(W_i CNN(I))
     x_t = W_e S_t,  p_{t+1} = softmax(W_o LSTM(x_t)),  t = 0 .. N-1
 
 S_0 is the mark of the start and S_N that of the end. The picture is read once, before
@@ -19,7 +19,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from flax.core import FrozenDict
 
-from jnets.layers import LSTM, Dense, Policy, RecurrentState
+from jnets.layers import LSTM, BatchNorm, Dense, Policy, RecurrentState
 from jnets.models.features import body, read_vector
 from jnets.typing import Array
 
@@ -57,6 +57,7 @@ class Captioner(nn.Module):
         p, scheme = self.policy, self.scheme
         self.cnn = body(self.encoder, self.encoder_fields, p)
         self.picture = Dense(self.hidden, scheme, use_bias=False, policy=p)
+        self.norm = BatchNorm(policy=p)
         self.words = nn.Embed(self.vocabulary, self.hidden, p.compute, p.param)
         self.lstm = LSTM(
             self.hidden, output_tanh=False, forget_bias=1.0, scheme=scheme, policy=p
@@ -86,7 +87,7 @@ class Captioner(nn.Module):
 
     def _picture(self, images: Array, train: bool) -> Array:
         seen = read_vector(self.cnn, images, tune=self.tune, train=train)
-        return self.picture(seen)[:, None]
+        return self.norm(self.picture(seen), train=train)[:, None]
 
     def _logits(self, outputs: Array, train: bool) -> Array:
         outputs = self.drop(outputs, deterministic=not train)

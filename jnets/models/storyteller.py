@@ -14,7 +14,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from flax.core import FrozenDict
 
-from jnets.layers import GRU, Dense, Policy, RecurrentState
+from jnets.layers import GRU, BatchNorm, Dense, Policy, RecurrentState
 from jnets.models.features import body, read_vector
 from jnets.typing import Array
 
@@ -24,7 +24,7 @@ State = tuple[Array, ...]
 class Storyteller(nn.Module):
     """images [B, P, H, W, 3], tokens int32 [B, P, T] -> logits [B, P, T, V].
 
-        g_P = GRU(v_P, 0),  g_k = GRU(v_k, g_{k+1}),  v_k = relu(W_v CNN(I_k))
+        g_P = GRU(v_P, 0),  g_k = GRU(v_k, g_{k+1}),  v_k = relu(norm(W_v CNN(I_k)))
         s_k = tanh(W_s [g_k; g_1])
 
     s_k is where the decoder of sentence k starts: with what has been read of pictures
@@ -50,7 +50,8 @@ class Storyteller(nn.Module):
     def setup(self):
         p, scheme = self.policy, self.scheme
         self.cnn = body(self.encoder, self.encoder_fields, p)
-        self.picture = Dense(self.hidden, scheme, policy=p)
+        self.picture = Dense(self.hidden, scheme, use_bias=False, policy=p)
+        self.norm = BatchNorm(policy=p)
         self.album = GRU(self.hidden, reverse=True, scheme=scheme, policy=p)
         self.begin = Dense(self.hidden, scheme, policy=p)
         self.words = nn.Embed(self.vocabulary, self.hidden, p.compute, p.param)
@@ -82,7 +83,9 @@ class Storyteller(nn.Module):
         # All pictures as one batch: XLA convolves slower in a loop on the CPU.
         pictures = images.reshape(-1, *images.shape[2:])
         seen = read_vector(self.cnn, pictures, tune=self.tune, train=train)
-        v = nn.relu(self.picture(seen)).reshape(*images.shape[:2], self.hidden)
+        v = nn.relu(self.norm(self.picture(seen), train=train)).reshape(
+            *images.shape[:2], self.hidden
+        )
         read, last = self.album(v, train=train)
         whole = jnp.broadcast_to(last.h[0][:, None], read.shape)
         both = jnp.concatenate([read, whole], axis=-1)

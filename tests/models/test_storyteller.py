@@ -8,8 +8,14 @@ import pytest
 
 from jnets.models import create
 
-SMALL = {"blocks": [[4], [6]], "hidden": [10], "map_size": 2, "dropout": 0.0}
-SIZES = {"vocabulary": 7, "hidden": 5, "dropout": 0.0, "encoder": "vgg11"}
+SMALL = {
+    "blocks": [[4], [6]],
+    "hidden": [10],
+    "map_size": 2,
+    "dropout": 0.0,
+    "fc_scheme": "he_normal",
+}
+SIZES = {"vocabulary": 7, "hidden": 5, "dropout": 0.0, "encoder": "vgg11_bn"}
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +44,7 @@ def test_the_formulas(made):
 
     def listen(call, args, kwargs, context):
         result = call(*args, **kwargs)
-        if context.module.name == "picture":
+        if context.module.path == ("norm",):
             seen["v"] = np.maximum(result, 0).reshape(2, 5, -1)
         return result
 
