@@ -22,7 +22,8 @@ def add_predict(commands) -> None:
         "inputs",
         metavar="INPUT",
         nargs="+",
-        help="a picture, an image of a digit, a name or a text: as the run takes",
+        help="a picture, a folder of five, an image of a digit, a name or a text: as "
+        "the run takes",
     )
     command.add_argument("--top", type=int, default=3, help="classes to print (3)")
     command.set_defaults(run=_predict)

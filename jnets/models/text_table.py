@@ -1,15 +1,20 @@
-"""The models of text, by name."""
+"""The models of text, and of pictures told in words, by name."""
 
 from typing import Any
 
+from jnets.models.attentive_captioner import AttentiveCaptioner
+from jnets.models.captioner import Captioner
 from jnets.models.document_classifier import BagOfWords, DocumentClassifier
 from jnets.models.entry import Entry
 from jnets.models.language_model import LanguageModel
+from jnets.models.storyteller import Storyteller
 from jnets.models.tagger import Tagger
 
 _DOCUMENT = (((40,), "int32"), ((), "int32"))  # words by number, how many there are
 # Words and their letters by number, how many words there are.
 _SENTENCE = (((20,), "int32"), ((20, 16), "int32"), ((), "int32"))
+_CAPTIONED = (((224, 224, 3), "float32"), ((20,), "int32"))  # a picture, words
+_STORY = (((5, 224, 224, 3), "float32"), ((5, 20), "int32"))  # pictures, sentences
 _WINDOW = (((35,), "int32"),)  # symbols of a window
 
 
@@ -36,5 +41,14 @@ TEXTS: dict[str, Entry] = {
     ),
     "word_lstm_large": Entry(
         LanguageModel, _zaremba(1500, 0.65), _WINDOW, "the large one"
+    ),
+    "captioner": Entry(
+        Captioner, {}, _CAPTIONED, "Show and Tell: a CNN, an LSTM that tells"
+    ),
+    "captioner_attention": Entry(
+        AttentiveCaptioner, {}, _CAPTIONED, "Show, Attend and Tell: soft attention"
+    ),
+    "storyteller": Entry(
+        Storyteller, {}, _STORY, "five pictures, a sentence each, by GRUs"
     ),
 }

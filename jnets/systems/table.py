@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, Protocol, Self
 import flax.linen as nn
 import numpy as np
 
-from jnets.systems import language_model
+from jnets.systems import captioner, language_model, storyteller
 from jnets.systems.actions import ClipSpec, SeriesSpec, clip_answers, series_answers
 from jnets.systems.document_classifier import DocumentSpec
 from jnets.systems.steps import StepsSpec
@@ -54,6 +54,8 @@ SYSTEMS: dict[str, System] = {
     "series": System(SeriesSpec, series_answers),
     "steps": System(StepsSpec, step_answers),
     "language_model": System(language_model.LanguageSpec, language_model.answers),
+    "picture to caption": System(captioner.CaptionSpec, captioner.answers),
+    "album to story": System(storyteller.StorySpec, storyteller.answers),
 }
 
 

@@ -1,6 +1,7 @@
 """State, steps, descent, metrics, fit and checkpoints. Knows no model."""
 
 from jnets.training.checkpoint import Checkpoints
+from jnets.training.decode import Rules, beam_search, greedy
 from jnets.training.descent import Descent, batch, minibatch, online
 from jnets.training.evaluate import Evaluation, evaluate, make_predict
 from jnets.training.fit import NonFiniteLoss, fit
@@ -15,14 +16,17 @@ __all__ = [
     "Descent",
     "Evaluation",
     "NonFiniteLoss",
+    "Rules",
     "TrainState",
     "batch",
+    "beam_search",
     "constant",
     "cosine",
     "create_state",
     "epoch_order",
     "evaluate",
     "fit",
+    "greedy",
     "inverse",
     "make_predict",
     "make_program",

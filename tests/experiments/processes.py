@@ -21,6 +21,8 @@ COMPILED_ONCE = (
     "document_classifier",
     "action_recogniser",
     "language_model",
+    "captioner",
+    "storyteller",
 )
 
 

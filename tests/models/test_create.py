@@ -21,6 +21,13 @@ OUTPUTS = {
     "action_recogniser": (16, 10),
     "series_recogniser": (10,),
     "sequence_reader": (1,),
+    "language_model": (35, 100),
+    "word_lstm_small": (35, 10_000),
+    "word_lstm_medium": (35, 10_000),
+    "word_lstm_large": (35, 10_000),
+    "captioner": (20, 12_000),
+    "captioner_attention": (20, 12_000),
+    "storyteller": (5, 20, 12_000),
 }
 
 
