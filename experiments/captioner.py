@@ -104,7 +104,8 @@ def run(config: Config, session: harness.Session) -> harness.Result:
     draw(run, task, state)
     names = ("exact_accuracy", "bleu1", "bleu2", "bleu3", "bleu4", "cider")
     last = run.rows()[-1]
-    return {"vocabulary": words.size} | {name: last[name] for name in names}
+    result: harness.Result = {"vocabulary": words.size}
+    return result | {name: last[name] for name in names}
 
 
 def made(config: Config, picture: PictureSpec) -> tuple[Corpus, dict[str, str]]:

@@ -100,7 +100,8 @@ def run(config: Config, session: harness.Session) -> harness.Result:
     draw(run, task, state)
     last = run.rows()[-1]
     names = ("exact_accuracy", "bleu1", "bleu4", "cider")
-    return {"vocabulary": words.size} | {name: last[name] for name in names}
+    result: harness.Result = {"vocabulary": words.size}
+    return result | {name: last[name] for name in names}
 
 
 def made(config: Config, picture: PictureSpec) -> tuple[Corpus, dict[str, str]]:

@@ -179,8 +179,9 @@ def _optimizer(config: Any, updates: int) -> optax.GradientTransformation:
     begin = min(config.fine_tune_after, config.epochs) * updates
     whole = config.epochs * updates
     tuned = optax.adam(cosine(config.fine_tune_rate, max(whole - begin, 1)))
-    kinds = {
-        "cnn": optax.conditionally_transform(tuned, lambda step: step >= begin),
+    due: Any = lambda step: step >= begin  # noqa: E731
+    kinds: Any = {
+        "cnn": optax.conditionally_transform(tuned, due),
         "rest": optax.adam(cosine(config.learning_rate, whole)),
     }
     labels = {True: "cnn", False: "rest"}

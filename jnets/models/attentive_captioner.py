@@ -100,11 +100,12 @@ class AttentiveCaptioner(nn.Module):
         self.begin_h, self.begin_c = dense(hidden), dense(hidden)
         self.keys = dense(hidden, bias=False)
         self.word_input = dense(4 * hidden)
+        axes: Any = nn.broadcast, 1
         loop = nn.scan(
             AttentionStep,
             variable_broadcast="params",
             split_rngs={"params": False},
-            in_axes=(nn.broadcast, 1),
+            in_axes=axes,
             out_axes=1,
         )
         self.decoder = loop(hidden, self.scheme, p)

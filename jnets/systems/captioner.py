@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 import jax
 import numpy as np
+from jax.typing import ArrayLike
 
 from jnets.data.vocabulary import START
 from jnets.systems.telling import Telling, likeliest
@@ -36,7 +37,7 @@ class CaptionSpec(NamedTuple):
         return cls(Telling.from_json(fields))
 
 
-def teller(model: nn.Module, spec: CaptionSpec) -> Callable[[PyTree, Array], Array]:
+def teller(model: nn.Module, spec: CaptionSpec) -> Callable[[PyTree, ArrayLike], Array]:
     """tell(variables, normalised images [B, S, S, 3]) -> tokens [B, T], compiled."""
 
     @jax.jit

@@ -7,6 +7,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
 from jnets.data.stories import FUNCTION_WORDS, PICTURES, album
 from jnets.data.vocabulary import MARKS, START
@@ -56,7 +57,7 @@ class StorySpec(NamedTuple):
         return np.array([self.once and symbol not in common for symbol in symbols])
 
 
-def teller(model: nn.Module, spec: StorySpec) -> Callable[[PyTree, Array], Array]:
+def teller(model: nn.Module, spec: StorySpec) -> Callable[[PyTree, ArrayLike], Array]:
     """tell(variables, normalised [B, 5, S, S, 3]) -> tokens [B, 5, T], compiled.
 
     Sentences are found one after the other, so that each knows the words before it.
