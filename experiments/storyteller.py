@@ -89,12 +89,12 @@ def run(config: Config, session: harness.Session) -> harness.Result:
         "dropout": config.dropout,
     }
     spec = StorySpec(corpus.telling, config.once)
+    model = create("storyteller", **fields)
+    task = telling.prepare(config, model, corpus, teller(model, spec))
     run = session.start(
         model="storyteller", fields=fields, classes=words.symbols, spec=spec
     )
     run.note_unreadable(failures)
-    model = create("storyteller", **fields)
-    task = Task(model, teller(model, spec), corpus)
     figures = telling.make_figures(task)
     state = telling.train(config, session, run, task, figures)
     draw(run, task, state)

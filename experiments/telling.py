@@ -75,11 +75,17 @@ class Corpus(NamedTuple):
 
 
 class Task(NamedTuple):
-    """A model to train, and tell(variables, normalised images) -> tokens."""
+    """A model to train from a state, and tell(variables, normalised images) -> tokens.
+
+    `updates` are those of an epoch.
+    """
 
     model: Any  # a Module with fields `encoder` and `tune`
     tell: Callable[[PyTree, Array], Array]
     corpus: Corpus
+    optimizer: optax.GradientTransformation
+    state: TrainState
+    updates: int
 
 
 def token_arrays(
@@ -115,7 +121,7 @@ def read_pictures(
 def encoder_of(config: Any) -> tuple[dict[str, Any], PictureSpec]:
     """The fields that name the encoder, and how it takes pictures."""
     if config.encoder is None and config.data_dir is None:
-        return SMALL, PictureSpec(config.side, config.side, "inception")
+        return dict(SMALL), PictureSpec(config.side, config.side, "inception")
     name = config.encoder or "resnet18"
     shape, _ = entry(name).inputs[0]
     if len(shape) != 3 or shape[-1] != 3:
@@ -133,6 +139,23 @@ def check(config: Any) -> None:
     check_rate(config.fine_tune_rate, "fine_tune_rate")
 
 
+def prepare(
+    config: Any, model: Any, corpus: Corpus, tell: Callable[[PyTree, Array], Array]
+) -> Task:
+    """The task with its first state, which has the encoder's trained weights if there
+    are any. Errors: InputError for weights that do not fit."""
+    updates = minibatch(config.batch_size).updates(corpus.size)
+    # Before a state is made, which is slow.
+    trained = config.weights and read_variables(model.encoder, config.weights)
+    images = corpus.telling.normalise(corpus.test.images[:1])
+    example = (images, jnp.asarray(corpus.test.tokens[:1]))
+    optimizer = _optimizer(config, updates)
+    state = create_state(model, example, optimizer, seed=config.seed)
+    if trained is not None:
+        state = state.replace(**_adopted(state.variables, trained, config.weights))
+    return Task(model, tell, corpus, optimizer, state, updates)
+
+
 def train(
     config: Any,
     session: harness.Session,
@@ -144,10 +167,7 @@ def train(
 
     The encoder's parameters have an Adam of their own, which starts when they do.
     """
-    corpus, descent = task.corpus, minibatch(config.batch_size)
-    updates = descent.updates(corpus.size)
-    optimizer = _optimizer(config, updates)
-    state = _first_state(config, task, optimizer)
+    corpus, descent, state = task.corpus, minibatch(config.batch_size), task.state
     stream = isinstance(corpus.train, PictureFeed)
 
     def augment(key, inputs):
@@ -160,8 +180,8 @@ def train(
 
     for tune, epochs in phases(config):
         model = task.model.clone(tune=tune)
-        step = make_step(model, cross_entropy, optimizer, descent, augment=augment)
-        plan = Plan(None if stream else order, updates, epochs)
+        step = make_step(model, cross_entropy, task.optimizer, descent, augment=augment)
+        plan = Plan(None if stream else order, task.updates, epochs)
         state = session.train(run, state, step, corpus.train, plan, figures)
     if isinstance(corpus.train, PictureFeed):
         run.note_unreadable(corpus.train.failures)
@@ -193,30 +213,17 @@ def _optimizer(config: Any, updates: int) -> optax.GradientTransformation:
     )
 
 
-def _first_state(
-    config: Any, task: Task, optimizer: optax.GradientTransformation
-) -> TrainState:
-    """With the encoder's trained weights in place, if there are any."""
-    # Before a state is made, which is slow.
-    trained = config.weights and read_variables(task.model.encoder, config.weights)
-    test = task.corpus.test
-    images = task.corpus.telling.normalise(test.images[:1])
-    example = (images, jnp.asarray(test.tokens[:1]))
-    state = create_state(task.model, example, optimizer, seed=config.seed)
-    return state if trained is None else state.replace(**_adopted(state, trained))
-
-
-def _adopted(state: TrainState, trained: PyTree) -> dict[str, PyTree]:
-    """The collections of the state with the encoder's part from `trained`, which has a
-    classifier besides."""
+def _adopted(fresh: PyTree, trained: PyTree, path: Path) -> dict[str, PyTree]:
+    """The collections with the encoder's part from `trained`, which has a classifier
+    besides."""
     found = {}
-    for kind, fresh in state.variables.items():
-        own, old = fresh.get("cnn", {}), trained.get(kind, {})
-        shapes = jax.tree.map(jnp.shape, own)
-        if shapes != jax.tree.map(jnp.shape, {k: old.get(k) for k in own}):
-            raise InputError("weights do not fit the encoder")
-        taken = {name: jax.tree.map(jnp.asarray, old[name]) for name in own}
-        found[kind] = {**fresh, "cnn": taken} if own else fresh
+    for kind, tree in fresh.items():
+        own = tree.get("cnn", {})
+        old = {name: trained.get(kind, {}).get(name) for name in own}
+        if jax.tree.map(jnp.shape, own) != jax.tree.map(jnp.shape, old):
+            raise InputError(f"weights={path} do not fit the encoder")
+        taken = {"cnn": jax.tree.map(jnp.asarray, old)} if own else {}
+        found[kind] = {**tree, **taken}
     return found
 
 

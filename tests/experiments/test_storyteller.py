@@ -5,19 +5,17 @@ import signal
 
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 from PIL import Image
 
 from experiments import storyteller as program
 from experiments import telling
-from experiments.telling import Task
 from jnets import cli
 from jnets.data import moving
 from jnets.errors import InputError
 from jnets.models import create
 from jnets.systems.storyteller import StorySpec, teller
-from jnets.training import create_state, make_program, make_step, minibatch
+from jnets.training import make_program, make_step, minibatch
 
 EXPERIMENT = "storyteller"
 
@@ -105,29 +103,34 @@ def test_refused_before_anything_is_made(refused, albums, tmp_path):
 @pytest.fixture(scope="module")
 def learned():
     """(task, state): eight albums that a small storyteller knows by heart."""
-    config = program.Config(pictures=8, test_pictures=8, hidden=48, least=1)
+    config = program.Config(
+        pictures=8,
+        test_pictures=8,
+        hidden=48,
+        least=1,
+        batch_size=8,
+        epochs=90,
+        learning_rate=0.005,
+    )
     fields, picture = telling.encoder_of(config)
     corpus, _ = program.made(config, picture)
     words = corpus.telling.vocabulary
     fields |= {"vocabulary": words.size, "hidden": 48, "dropout": 0.0}
     model = create("storyteller", **fields)
-    optimizer = optax.adam(0.005)
-    (images, tokens), labels = corpus.train
-    example = corpus.telling.normalise(images[:1]), tokens[:1]
-    state = create_state(model, example, optimizer)
+    spec = StorySpec(corpus.telling, once=False)
+    task = telling.prepare(config, model, corpus, teller(model, spec))
 
     def augment(key, inputs):
         return corpus.telling.normalise(inputs[0]), inputs[1]
 
     step = make_step(
-        model, telling.cross_entropy, optimizer, minibatch(8), augment=augment
+        model, telling.cross_entropy, task.optimizer, minibatch(8), augment=augment
     )
-    run = make_program(step, 1)
+    run, state = make_program(step, 1), task.state
     order = jnp.arange(8, dtype=jnp.int32)[None]
-    for _ in range(90):
+    for _ in range(config.epochs):
         state, _ = run(state, corpus.train, order)
-    spec = StorySpec(corpus.telling, once=False)
-    return Task(model, teller(model, spec), corpus), state
+    return task, state
 
 
 def story(task, state, images, tell=None):
