@@ -104,6 +104,11 @@ INITS: dict[str, Init] = {
     "normal_0.005_bias_0.1": _gaussian(0.005, 0.1),  # Caffe's AlexNet: fc6, fc7
     "normal_0.005_bias_1": _gaussian(0.005, 1.0),  # CaffeNet: fc6, fc7
     "normal_0.1": _gaussian(0.1),  # Inception-v3
+    # U(+-0.08), biases too: all weights of Sutskever et al. 2014.
+    "uniform_0.08": Init(
+        lambda fan_in, fan_out: symmetric_uniform(0.08),
+        lambda fan_in: symmetric_uniform(0.08),
+    ),
 }
 
 
