@@ -6,12 +6,14 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 
 from jnets.models.alexnet import ALEXNETS, AlexNet
+from jnets.models.attention_seq2seq import AttentionSeq2Seq
 from jnets.models.googlenet import GoogLeNet
 from jnets.models.inception_v3 import InceptionV3
 from jnets.models.lenet import LeNet, LeNet1998
 from jnets.models.mlp import MLP
 from jnets.models.resnet import ResNet
 from jnets.models.resnet_v2 import PreActResNet
+from jnets.models.seq2seq import Seq2Seq
 from jnets.models.surname_rnn import SurnameRNN
 from jnets.models.vgg import VGG, VGGS
 from jnets.models.zfnet import ZFNETS
@@ -39,6 +41,8 @@ _RGB_227 = (((227, 227, 3), "float32"),)
 _RGB_299 = (((299, 299, 3), "float32"),)
 _RGB_32 = (((32, 32, 3), "float32"),)
 _NAME = (((19,), "int32"), ((), "int32"))  # letters of the longest name, its length
+# Source and its length, and the target as far as it is read.
+_PAIR = (((8,), "int32"), ((), "int32"), ((8,), "int32"))
 
 
 _GOOGLENET_BN = {
@@ -115,6 +119,10 @@ MODELS: dict[str, Entry] = {
         {"activation": "tanh"},
         _NAME,
         "the same with tanh in the recurrence",
+    ),
+    "seq2seq": Entry(Seq2Seq, {}, _PAIR, "translation by two stacks of LSTMs"),
+    "attention_seq2seq": Entry(
+        AttentionSeq2Seq, {}, _PAIR, "translation by learning to align (RNNsearch-50)"
     ),
     "alexnet_2012": Entry(
         AlexNet,

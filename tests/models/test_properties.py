@@ -93,8 +93,10 @@ def outputs(descriptor: Descriptor) -> np.ndarray:
 
 
 def test_the_table_has_every_small_model():
-    """The nets for coloured pictures are tried in files of their own, made small."""
+    """The nets for coloured pictures are tried in files of their own, made small, and
+    so are those that do not give one row of logits an example."""
     small = {name for name in MODELS if entry(name).inputs[0][0][-1:] != (3,)}
+    small -= {"seq2seq", "attention_seq2seq"}
     assert {d.name for d in DESCRIPTORS} == small
 
 
