@@ -9,9 +9,17 @@ import jnets
 from jnets.commands.evaluate import add_evaluate
 from jnets.commands.look import add_doctor, add_list, add_summary
 from jnets.commands.predict import add_predict
+from jnets.commands.translate import add_translate
 from jnets.errors import InputError
 
-COMMANDS = (add_list, add_summary, add_predict, add_evaluate, add_doctor)
+COMMANDS = (
+    add_list,
+    add_summary,
+    add_predict,
+    add_translate,
+    add_evaluate,
+    add_doctor,
+)
 
 
 class _Parser(argparse.ArgumentParser):

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, Protocol, Self
 import flax.linen as nn
 import numpy as np
 
+from jnets.systems import text_to_text
 from jnets.typing import PyTree
 
 Inputs = tuple[np.ndarray, ...]
@@ -40,7 +41,9 @@ class System(NamedTuple):
     answers: Answers | None = None
 
 
-SYSTEMS: dict[str, System] = {}
+SYSTEMS: dict[str, System] = {
+    "text_to_text": System(text_to_text.TextSpec, text_to_text.answers),
+}
 
 
 def kind_of(spec: object) -> str | None:

@@ -35,6 +35,10 @@ FLAGS = {
         *("--epochs", "4", "--seed", "3"),
     ),
     "cifar": ("--batch-size", "16", "--epochs", "6", "--seed", "3"),
+    "translator": (
+        *("--embedding", "8", "--hidden", "8", "--batch-size", "8"),
+        *("--epochs", "2", "--beam", "2", "--seed", "3"),
+    ),
 }
 # The run of imagenet of a net that compiles fast, of the fixture `nets`.
 SHORT = (
