@@ -11,6 +11,7 @@ from jnets.commands.export import add_export
 from jnets.commands.look import add_doctor, add_list, add_summary
 from jnets.commands.predict import add_predict
 from jnets.commands.sample import add_sample
+from jnets.commands.translate import add_translate
 from jnets.errors import InputError
 
 COMMANDS = (
@@ -18,6 +19,7 @@ COMMANDS = (
     add_summary,
     add_predict,
     add_sample,
+    add_translate,
     add_evaluate,
     add_export,
     add_doctor,

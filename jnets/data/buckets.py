@@ -5,7 +5,7 @@ width. Widths double, so that at most half of a batch is padding, but for the wi
 which is the longest sequence: no sequence is cut.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -79,10 +79,20 @@ class Buckets:
         return self._epoch(epoch)[at]
 
     def _ordered(self, epoch: int) -> list[tuple[np.ndarray, int]]:
-        batches = []
-        for bucket, (rows, width) in enumerate(self.parts()):
-            rows = rows[permutation(len(rows), self.seed, epoch, bucket)]
-            cuts = range(self.batch_size, len(rows), self.batch_size)
-            batches += [(part, width) for part in np.split(rows, cuts)]
-        order = permutation(len(batches), self.seed, epoch, len(self.widths))
-        return [batches[i] for i in order]
+        order = one_pass(self.members, self.batch_size, self.seed, epoch)
+        return [(rows, self.widths[bucket]) for bucket, rows in order]
+
+
+def one_pass(
+    members: Sequence[np.ndarray], batch_size: int, seed: int, epoch: int
+) -> list[tuple[int, np.ndarray]]:
+    """(bucket, rows) of every batch of a pass: the members of each bucket once, at most
+    `batch_size` together, batches and members in an order of this pass alone."""
+    batches = []
+    for bucket, rows in enumerate(members):
+        rows = rows[permutation(len(rows), seed, epoch, bucket)]
+        cuts = range(batch_size, len(rows), batch_size)
+        parts = np.split(rows, list(cuts)) if len(rows) else []
+        batches += [(bucket, part) for part in parts]
+    order = permutation(len(batches), seed, epoch, len(members))
+    return [batches[i] for i in order]

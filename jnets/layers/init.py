@@ -107,6 +107,11 @@ INITS: dict[str, Init] = {
     "uniform_0.01": Init(  # LRCN's LSTM
         lambda fan_in, fan_out: symmetric_uniform(0.01), _zeros
     ),
+    # U(+-0.08), biases too: all weights of Sutskever et al. 2014.
+    "uniform_0.08": Init(
+        lambda fan_in, fan_out: symmetric_uniform(0.08),
+        lambda fan_in: symmetric_uniform(0.08),
+    ),
 }
 
 

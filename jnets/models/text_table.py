@@ -2,17 +2,21 @@
 
 from typing import Any
 
+from jnets.models.attention_seq2seq import AttentionSeq2Seq
 from jnets.models.attentive_captioner import AttentiveCaptioner
 from jnets.models.captioner import Captioner
 from jnets.models.document_classifier import BagOfWords, DocumentClassifier
 from jnets.models.entry import Entry
 from jnets.models.language_model import LanguageModel
+from jnets.models.seq2seq import Seq2Seq
 from jnets.models.storyteller import Storyteller
 from jnets.models.tagger import Tagger
 
 _DOCUMENT = (((40,), "int32"), ((), "int32"))  # words by number, how many there are
 # Words and their letters by number, how many words there are.
 _SENTENCE = (((20,), "int32"), ((20, 16), "int32"), ((), "int32"))
+# Source and its length, and the target as far as it is read.
+_PAIR = (((8,), "int32"), ((), "int32"), ((8,), "int32"))
 _CAPTIONED = (((224, 224, 3), "float32"), ((20,), "int32"))  # a picture, words
 _STORY = (((5, 224, 224, 3), "float32"), ((5, 20), "int32"))  # pictures, sentences
 _WINDOW = (((35,), "int32"),)  # symbols of a window
@@ -41,6 +45,10 @@ TEXTS: dict[str, Entry] = {
     ),
     "word_lstm_large": Entry(
         LanguageModel, _zaremba(1500, 0.65), _WINDOW, "the large one"
+    ),
+    "seq2seq": Entry(Seq2Seq, {}, _PAIR, "translation by two stacks of LSTMs"),
+    "attention_seq2seq": Entry(
+        AttentionSeq2Seq, {}, _PAIR, "translation by learning to align (RNNsearch-50)"
     ),
     "captioner": Entry(
         Captioner, {}, _CAPTIONED, "Show and Tell: a CNN, an LSTM that tells"

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, Protocol, Self
 import flax.linen as nn
 import numpy as np
 
-from jnets.systems import captioner, language_model, storyteller
+from jnets.systems import captioner, language_model, storyteller, text_to_text
 from jnets.systems.actions import ClipSpec, SeriesSpec, clip_answers, series_answers
 from jnets.systems.document_classifier import DocumentSpec
 from jnets.systems.steps import StepsSpec
@@ -56,6 +56,7 @@ SYSTEMS: dict[str, System] = {
     "language_model": System(language_model.LanguageSpec, language_model.answers),
     "picture to caption": System(captioner.CaptionSpec, captioner.answers),
     "album to story": System(storyteller.StorySpec, storyteller.answers),
+    "text_to_text": System(text_to_text.TextSpec, text_to_text.answers),
 }
 
 

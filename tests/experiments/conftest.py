@@ -53,22 +53,18 @@ FLAGS = {
         *("--epochs", "6", "--dropout", "0.1", "--seed", "3"),
     ),
     "captioner": (
-        *(
-            "--pictures",
-            "64",
-            "--test-pictures",
-            "12",
-            "--hidden",
-            "16",
-            "--least",
-            "1",
-        ),
+        *("--pictures", "64", "--test-pictures", "12", "--hidden", "16"),
+        *("--least", "1"),
         *("--model", "captioner_attention", "--fine-tune-after", "1"),
         *("--batch-size", "16", "--epochs", "4", "--seed", "3"),
     ),
     "storyteller": (
         *("--pictures", "24", "--test-pictures", "8", "--hidden", "16", "--least", "1"),
         *("--once", "--batch-size", "8", "--epochs", "4", "--seed", "3"),
+    ),
+    "translator": (
+        *("--embedding", "8", "--hidden", "8", "--batch-size", "8"),
+        *("--epochs", "2", "--beam", "2", "--seed", "3"),
     ),
 }
 # The run of imagenet of a net that compiles fast, of the fixture `nets`.

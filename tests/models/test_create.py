@@ -25,6 +25,8 @@ OUTPUTS = {
     "word_lstm_small": (35, 10_000),
     "word_lstm_medium": (35, 10_000),
     "word_lstm_large": (35, 10_000),
+    "seq2seq": (8, 80_000),
+    "attention_seq2seq": (8, 30_000),
     "captioner": (20, 12_000),
     "captioner_attention": (20, 12_000),
     "storyteller": (5, 20, 12_000),
