@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 
 from experiments import alignment_plots, harness, text_to_text
-from experiments.text_to_text import Task
+from experiments.text_to_text import Task, learned_units
 from jnets.data import match_reports, parallel
 from jnets.data.pair_buckets import Shape
 from jnets.data.parallel import Pairs
@@ -84,7 +84,8 @@ def run(config: Config, session: harness.Session) -> harness.Result:
         task, make_spec = reports(config)
     else:
         task = folder(config.data_dir)
-        make_spec = functools.partial(learned_units, config, task)
+        longest = config.longest_target
+        make_spec = functools.partial(learned_units, config, task, longest)
     if config.lower:
         task = task._replace(val=lowered(task.val), test=lowered(task.test))
     trained = text_to_text.learn(config, session, task, make_spec, figures)
@@ -104,12 +105,9 @@ def tell(config: Config, trained: text_to_text.Trained, test: Pairs) -> harness.
         alignment_plots.alignments(trained, test.sources, written, path)
     found = measures.rouge(written, test.targets)
     leads = measures.rouge(list(map(measures.lead, test.sources)), test.targets)
-    return (
-        {"exact": measures.exact(written, test.targets)}
-        | found
-        | {f"lead1_{name}": value for name, value in leads.items()}
-        | {"perplexity": trained.perplexity}
-    )
+    result: harness.Result = {"exact": measures.exact(written, test.targets)}
+    result |= found | {f"lead1_{name}": value for name, value in leads.items()}
+    return result | {"perplexity": trained.perplexity}
 
 
 def reports(config: Config):
@@ -129,9 +127,9 @@ def reports(config: Config):
         return match_reports.columns(pairs)
 
     def make_spec() -> TextSpec:
-        sides = (Units.of(texts, "words") for texts in match_reports.every_unit())
+        one, other = (Units.of(texts, "words") for texts in match_reports.every_unit())
         most = match_reports.MOST_WORDS, match_reports.MOST_WRITTEN + 1
-        return TextSpec(*sides, Shape(*most))
+        return TextSpec(one, other, Shape(*most))
 
     return Task(Pairs([], []), val, test, draw, PASS), make_spec
 
@@ -151,14 +149,6 @@ def folder(directory: Path) -> Task:
 def lowered(pairs: Pairs) -> Pairs:
     targets = [[text.lower() for text in row] for row in pairs.targets]
     return Pairs(pairs.sources, targets)
-
-
-def learned_units(config: Config, task: Task) -> TextSpec:
-    sides = (
-        Units.of(texts, config.units, lower=config.lower, most=config.most_units)
-        for texts in task.train.flat()
-    )
-    return TextSpec(*sides, Shape(config.longest, config.longest_target))
 
 
 def figures(written: list[str], references: list[list[str]]) -> dict[str, float]:

@@ -18,7 +18,7 @@ import optax
 from experiments import harness
 from jnets.data.pair_buckets import Bucketed, Endless, Shape
 from jnets.data.parallel import Pairs
-from jnets.data.units import KINDS
+from jnets.data.units import KINDS, Units
 from jnets.errors import InputError
 from jnets.models import create
 from jnets.ops.losses import smoothed_cross_entropy
@@ -61,6 +61,15 @@ def check(config: Any) -> None:
             raise InputError(
                 f"{name}={getattr(config, name)!r} is unknown; expected one of {known}"
             )
+
+
+def learned_units(config: Any, task: Task, longest_target: int) -> TextSpec:
+    """The units that the training set's texts are cut into."""
+    source, target = (
+        Units.of(texts, config.units, lower=config.lower, most=config.most_units)
+        for texts in task.train.flat()
+    )
+    return TextSpec(source, target, Shape(config.longest, longest_target))
 
 
 def fields(config: Any, spec: TextSpec) -> dict[str, Any]:
@@ -191,7 +200,7 @@ def measure(model: nn.Module, batch: int):
 
     @jax.jit
     def sums(variables, source, lengths, target, labels, weights):
-        logits = model.apply(variables, source, lengths, target)
+        logits: Any = model.apply(variables, source, lengths, target)
         known = (labels >= 0) * weights[:, None]
         labels = jnp.maximum(labels, 0)
         losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)

@@ -19,7 +19,7 @@ import sys
 from pathlib import Path
 
 from experiments import alignment_plots, harness, text_to_text
-from experiments.text_to_text import Task
+from experiments.text_to_text import Task, learned_units
 from jnets.data import parallel, written_numbers
 from jnets.data.pair_buckets import Shape
 from jnets.data.parallel import Pairs
@@ -86,7 +86,7 @@ def run(config: Config, session: harness.Session) -> harness.Result:
         figures = exactly
     else:
         task = corpus(config.data_dir, config.pair, config.seed)
-        make_spec = functools.partial(learned_units, config, task)
+        make_spec = functools.partial(learned_units, config, task, config.longest)
         figures = functools.partial(translated, lower=config.lower)
     trained = text_to_text.learn(config, session, task, make_spec, figures)
     return tell(config, trained, task.test)
@@ -153,14 +153,6 @@ def corpus(place: Path, pair: str, seed: int) -> Task:
     else:
         parts = parallel.read_folder(place, pair)
     return Task(parts["train"], parts["val"], parts["test"])
-
-
-def learned_units(config: Config, task: Task) -> TextSpec:
-    sides = (
-        Units.of(texts, config.units, lower=config.lower, most=config.most_units)
-        for texts in task.train.flat()
-    )
-    return TextSpec(*sides, Shape(config.longest, config.longest))
 
 
 def exactly(written: list[str], references: list[list[str]]) -> dict[str, float]:

@@ -1,7 +1,7 @@
 """The figures of translations and summaries, by the libraries that define them."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from jnets.errors import InputError
 
@@ -25,11 +25,12 @@ def bleu(
     `references[i]` are those of text i, one or more; `lower` ignores case.
     """
     try:
-        from sacrebleu.metrics import BLEU, CHRF
+        from sacrebleu.metrics.bleu import BLEU
+        from sacrebleu.metrics.chrf import CHRF
     except ImportError:
         raise InputError(f"BLEU needs sacrebleu: {INSTALL}") from None
     most = max(map(len, references))
-    columns = [
+    columns: Any = [
         [row[i] if i < len(row) else None for row in references] for i in range(most)
     ]
     metrics = BLEU(lowercase=lower), CHRF(lowercase=lower)

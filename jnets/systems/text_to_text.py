@@ -56,8 +56,8 @@ class TextSpec(NamedTuple):
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> "TextSpec":
         fields_of(fields, {"source": dict, "target": dict, "most": list}, "input")
-        sides = (Units.from_json(fields[side]) for side in ("source", "target"))
-        return cls(*sides, Shape(*map(int, fields["most"])))
+        source, target = map(Units.from_json, (fields["source"], fields["target"]))
+        return cls(source, target, Shape(*map(int, fields["most"])))
 
 
 def translate(
