@@ -7,7 +7,7 @@ import signal
 import pytest
 
 from jnets import cli
-from jnets.data import conllu
+from jnets.data import standard_library
 from tests.experiments.conftest import TAGGED
 
 EXPERIMENT = "pos_tagger"
@@ -68,11 +68,9 @@ def test_killed(whole, start, resume, same, flags, tmp_path):
     assert done.result["test_accuracy"] == whole(EXPERIMENT).result["test_accuracy"]
 
 
-def test_source_code_is_tagged_without_data(inside, monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr(
-        "jnets.data.python_tokens.MODULES",
-        {part: ("bisect",) for part in conllu.PARTS},
-    )
+def test_source_code_is_tagged_without_data(inside, monkeypatch, tmp_path):
+    source = "def f(x):\n    return x + 1  # one\n"
+    monkeypatch.setattr(standard_library, "source", lambda name: source)
     small = ("--hidden", 4, "--letter-hidden", 4, "--epochs", 1)
     status, out, err = inside(EXPERIMENT, *small, "--out", tmp_path / "run")
     assert status == 0, err
