@@ -23,7 +23,7 @@ import jax.numpy as jnp
 import optax
 
 from experiments import harness, language_plots
-from experiments.running_text import Found, Text, measuring, numbered
+from experiments.running_text import Found, Text, describe, measuring, numbered
 from jnets.data.corpus import (
     UNITS,
     counted_costs,
@@ -134,6 +134,7 @@ def run(config: Config, session: harness.Session) -> harness.Result:
     run = session.start(
         model="language_model", fields=fields, classes=(), spec=text.spec
     )
+    print(describe(text), file=sys.stderr)
     model = create("language_model", **fields)
     optimizer = descent(config, len(train.order) * setting.epochs)
     step = make_step(model, cross_entropy, optimizer, minibatch(rows))

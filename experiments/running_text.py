@@ -3,7 +3,6 @@
 Axes: N symbols of a text, B rows, T steps, W windows of a row.
 """
 
-import sys
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -44,15 +43,19 @@ def numbered(corpus: Corpus, units: str, least: int) -> Text:
         raise InputError(
             f"the text to validate on has {len(numbers[1])} {units}; expected 2 or more"
         )
-    unknown = int(np.sum(numbers[1] == UNKNOWN))
-    print(
-        f"{len(numbers[0]):,} {units} to train on, {len(numbers[1]):,} to validate on, "
-        f"{unknown:,} of them unknown; {vocabulary.size - len(MARKS):,} are different",
-        file=sys.stderr,
-    )
     rest = numbers[2] if len(numbers) > 2 else None
     spec, passage = LanguageSpec(vocabulary, units), parts[1][:PASSAGE]
     return Text(spec, numbers[0], numbers[1], rest, passage)
+
+
+def describe(text: Text) -> str:
+    """How much there is of what, in one line."""
+    vocabulary, units = text.spec
+    return (
+        f"{len(text.train):,} {units} to train on, {len(text.valid):,} to validate on, "
+        f"{np.sum(text.valid == UNKNOWN):,} of them unknown; "
+        f"{vocabulary.size - len(MARKS):,} are different"
+    )
 
 
 class Found(NamedTuple):
