@@ -38,7 +38,7 @@ def _array(path: Path) -> np.ndarray:
         raise InputError(
             f"{path}: {x.dtype} {list(x.shape)}; expected numbers [T, F] or [T]"
         )
-    return x.reshape(len(x), -1)
+    return x[:, None] if x.ndim == 1 else x
 
 
 def _text(path: Path) -> np.ndarray:

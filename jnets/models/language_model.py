@@ -48,6 +48,7 @@ class LanguageModel(nn.Module):
     variational: bool = False
     tied: bool = False
     save: Save = "gates"
+    scheme: str = "pytorch_uniform"
     policy: Policy = Policy()
 
     @nn.compact
@@ -94,6 +95,7 @@ class LanguageModel(nn.Module):
             variational=self.variational,
             recurrent_dropout=self.recurrent_dropout,
             save=self.save,
+            scheme=self.scheme,
             policy=self.policy,
             name="layers",
             **({"forget_bias": 1.0} if self.cell == "lstm" else {}),
@@ -105,7 +107,10 @@ class LanguageModel(nn.Module):
 
     def _readout(self, embed: nn.Embed, x: Array) -> Array:
         if not self.tied:
-            return Dense(self.vocabulary, policy=self.policy, name="readout")(x)
+            readout = Dense(
+                self.vocabulary, self.scheme, policy=self.policy, name="readout"
+            )
+            return readout(x)
         if self.embedding != self.hidden:
             raise InputError(
                 f"embedding={self.embedding} is not usable with tied=True; expected "

@@ -132,7 +132,7 @@ def test_series(inside, pair, tmp_path, capsys, pictures):
 def test_windows_of_series():
     """Steps in a row of a series, at least half of it; noise is told from it."""
     rows = 100.0 * jnp.arange(1, 9).reshape(1, 8, 1)
-    lengths = jnp.repeat(jnp.array([8, 5, 1]), 50)
+    lengths = jnp.repeat(jnp.array([8, 5, 1]), 400)
     x = jnp.where(jnp.arange(8)[None, :, None] < lengths[:, None, None], rows, 0)
     found, kept = action_series.disturbed(jax.random.key(0), (x, lengths))
     starts = set()

@@ -3,6 +3,7 @@
 import json
 import signal
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
@@ -96,7 +97,8 @@ def test_predict(whole, tmp_path, capsys):
     out = capsys.readouterr().out
     assert "answer" in out and "a.png" in out
     model, variables, encode = jnets.load(run)
-    logits = model.apply(variables, *encode(str(tmp_path / "a.png")))
+    inputs = map(jnp.asarray, encode(str(tmp_path / "a.png")))
+    logits = model.apply(variables, *inputs)
     assert logits.shape == (1, 1, len(encode.classes))
     (tmp_path / "b.png").write_bytes(b"no picture")
     assert cli.main(["predict", str(run), str(tmp_path / "b.png")]) == 2

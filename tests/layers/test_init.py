@@ -27,9 +27,11 @@ KERNELS = {
     "normal_0.005_bias_0.1": (None, lambda f, g: 0.005**2),
     "normal_0.005_bias_1": (None, lambda f, g: 0.005**2),
     "normal_0.1": (None, lambda f, g: 0.1**2),
+    "uniform_0.01": (lambda f: 0.01, lambda f, g: 0.01**2 / 3),
+    "uniform_0.08": (lambda f: 0.08, lambda f, g: 0.08**2 / 3),
 }
 # Biases: distributed as the kernel, or a constant, 0 if not here.
-WITH_BIAS = {"lecun_uniform_1998", "pytorch_uniform"}
+WITH_BIAS = {"lecun_uniform_1998", "pytorch_uniform", "uniform_0.08"}
 CONSTANT = {
     "caffe_xavier_bias_0.2": 0.2,
     "normal_0.01_bias_1": 1.0,

@@ -139,17 +139,16 @@ def test_an_encoder_that_is_not_tuned_stays(made, inputs):
                 train=True,
                 mutable=["batch_stats"],
             )
-            return jnp.square(logits).sum(), (logits, kept["batch_stats"])
+            return jnp.square(logits).sum(), kept["batch_stats"]["cnn"]
 
-        grads, (logits, stats) = jax.grad(total, has_aux=True)(variables["params"])
+        grads, stats = jax.grad(total, has_aux=True)(variables["params"])
         size = max(jnp.abs(g).max() for g in jax.tree.leaves(grads["cnn"]))
-        moved = jax.tree.map(jnp.array_equal, stats, variables["batch_stats"])
-        return float(size), logits, all(jax.tree.leaves(moved))
+        same = jax.tree.map(jnp.array_equal, stats, variables["batch_stats"]["cnn"])
+        return float(size), all(jax.tree.leaves(same))
 
-    size, logits, same = outcome(model.clone(tune=False))
+    size, same = outcome(model.clone(tune=False))
     assert size == 0 and same
-    np.testing.assert_allclose(logits, model.apply(variables, *inputs), rtol=1e-5)
-    size, _, same = outcome(model)
+    size, same = outcome(model)
     assert size > 0 and not same
 
 

@@ -253,6 +253,6 @@ def test_mixed_precision():
     ],
 )
 def test_fields_that_make_no_model(fields, message):
-    model = create("language_model", **SMALL, **fields)
     with pytest.raises(InputError, match=message):
+        model = create("language_model", **SMALL, **fields)
         jax.eval_shape(model.init, jax.random.key(0), tokens())
