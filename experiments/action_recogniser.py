@@ -11,8 +11,6 @@ the direction that one moves in; where it starts is such that one frame says not
 it, which a second net shows that has no LSTM. A folder of frames, such as UCF101's, is
 read as in the paper (Donahue et al. 2015): clips of 16 frames, at test time one every 8
 frames, their answers averaged; `--model lrcn` is the paper's net.
-
-RESULTS
 """
 
 import dataclasses
