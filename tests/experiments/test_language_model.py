@@ -76,15 +76,15 @@ def test_commands(whole, capsys):
 
 
 @pytest.mark.parametrize(
-    "flags, message",
+    "asked, message",
     [
         (("--length", "0"), "length=0"),
         (("--temperature", "-1"), "temperature=-1.0"),
         (("--seed", "-1"), "--seed=-1"),
     ],
 )
-def test_samples_that_are_refused(whole, capsys, flags, message):
-    assert cli.main(["sample", str(whole(EXPERIMENT).directory), *flags]) == 2
+def test_samples_that_are_refused(whole, capsys, asked, message):
+    assert cli.main(["sample", str(whole(EXPERIMENT).directory), *asked]) == 2
     out, err = capsys.readouterr()
     assert not out and re.fullmatch(r"error: [^\n]+\n", err) and message in err
 
