@@ -14,7 +14,7 @@ from typing import NamedTuple
 ROOT = Path(__file__).parents[2]
 PATIENCE = 300  # seconds until a process is taken for hung
 # What takes seconds to compile: once for all processes.
-COMPILED_ONCE = ("imagenet", "cifar")
+COMPILED_ONCE = ("imagenet", "cifar", "translator")
 
 
 def environment(compiled: Path | None):
