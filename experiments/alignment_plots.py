@@ -1,15 +1,16 @@
 """Pictures of nets that turn texts into texts: how they learned, where they look."""
 
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 
-import jax.numpy as jnp
+import jax
 import matplotlib.pyplot as plt
 import numpy as np
 
 from experiments.plots import BLUE, ORANGE, _clean, _save
 from experiments.text_to_text import Trained
-from jnets.data.vocabulary import START
+from jnets.data.vocabulary import START, padded
 
 SHOWN, LONGEST = 4, 24  # sentences in a picture, and units of each
 
@@ -40,17 +41,22 @@ def alignments(
 ) -> None:
     """How much each unit written looked at each unit of the source, for a few texts."""
     chosen = _chosen(trained, sources, written)
-    columns = min(2, max(1, len(chosen)))
-    rows = max(1, -(-len(chosen) // columns))
+    if not chosen:
+        return
+    columns = min(2, len(chosen))
+    rows = -(-len(chosen) // columns)
     figure, axes = plt.subplots(
         rows, columns, figsize=(6.2 * columns, 5.4 * rows), squeeze=False
     )
     for cell in axes.flat:
         cell.axis("off")
-    for cell, i in zip(axes.flat, chosen, strict=False):
-        weights, read, wrote = _weights(trained, sources[i], written[i])
+    weights = _weights(trained, chosen)
+    for cell, (source, text), a in zip(axes.flat, chosen, weights, strict=False):
+        read = trained.spec.source.split(source)
+        wrote = [*trained.spec.target.split(text), "<end>"]
+        shown = a[: len(wrote), : len(read)]
         cell.axis("on")
-        cell.imshow(weights, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+        cell.imshow(shown, cmap="Blues", vmin=0, vmax=1, aspect="auto")
         cell.set_xticks(range(len(read)), read, rotation=60, ha="right", fontsize=8)
         cell.set_yticks(range(len(wrote)), wrote, fontsize=8)
     figure.suptitle("where the decoder looks (columns: source, rows: written)")
@@ -58,25 +64,27 @@ def alignments(
     _save(figure, path)
 
 
-def _chosen(trained: Trained, sources, written) -> list[int]:
-    """Texts of middling length, one from each part of the test set."""
-    found = []
+def _chosen(trained: Trained, sources, written) -> list[tuple[str, str]]:
+    """Texts and what was made of them: of each part of the test set the longest that
+    can be shown."""
+    spec, found = trained.spec, []
     for part in np.array_split(np.arange(len(sources)), SHOWN):
-        sizes = [len(trained.spec.source.split(sources[i])) for i in part]
-        good = [i for i, n in zip(part, sizes, strict=True) if n <= LONGEST]
-        good = [i for i in good if written[i]]
+        pairs = [(sources[i], written[i]) for i in part if written[i]]
+        sizes = [
+            max(len(spec.source.split(a)), len(spec.target.split(b))) for a, b in pairs
+        ]
+        good = [(n, pair) for n, pair in zip(sizes, pairs, strict=True) if n <= LONGEST]
         if good:
-            found.append(max(good, key=lambda i: len(sources[i])))
+            found.append(max(good)[1])
     return found
 
 
-def _weights(trained: Trained, source: str, written: str):
-    """a [T, S] of one text, and the units it is of."""
+def _weights(trained: Trained, pairs: Sequence[tuple[str, str]]) -> np.ndarray:
+    """The weights [N, T, S] of each text's units, its START and padding too."""
     spec = trained.spec
-    read, wrote = spec.source.split(source), spec.target.split(written)
-    (row,) = spec.target.encode([written])
-    tokens, lengths, _ = spec.encode(source)
-    target = jnp.asarray([[START, *row]], jnp.int32)
-    given = jnp.asarray(tokens), jnp.asarray(lengths), target
-    weights = trained.model.apply(trained.state.variables, *given, method="align")
-    return np.asarray(weights)[0], read, [*wrote, "<end>"]
+    sources = spec.source.encode([source for source, _ in pairs])
+    targets = spec.target.encode([text for _, text in pairs])
+    tokens, lengths = padded([row[: spec.most.source] for row in sources])
+    target, _ = padded([[START, *row] for row in targets])
+    align = jax.jit(functools.partial(trained.model.apply, method="align"))
+    return np.asarray(align(trained.state.variables, tokens, lengths, target))

@@ -16,14 +16,14 @@ import numpy as np
 import optax
 
 from experiments import harness
-from jnets.data.pair_buckets import Bucketed, Endless, Shape
+from jnets.data.pair_buckets import Bucketed, Endless, Shape, arrays
 from jnets.data.parallel import Pairs
 from jnets.data.units import KINDS, Units
 from jnets.errors import InputError
 from jnets.models import create
 from jnets.ops.losses import smoothed_cross_entropy
 from jnets.runs import Run
-from jnets.systems.text_to_text import TextSpec, translate
+from jnets.systems.text_to_text import ROUND, TextSpec, translate
 from jnets.training import TrainState, cosine, create_state, make_step, minibatch
 from jnets.training.fit import Plan
 from jnets.training.schedules import check_rate
@@ -196,7 +196,7 @@ def smoothed(smoothing: float) -> Callable[[Array, Array], Array]:
 
 
 def measure(model: nn.Module, batch: int):
-    """(state, spec, pairs) -> loss and accuracy per symbol, of the first target."""
+    """(state, spec, pairs) -> loss and accuracy per symbol, of the first targets."""
 
     @jax.jit
     def sums(variables, source, lengths, target, labels, weights):
@@ -210,14 +210,19 @@ def measure(model: nn.Module, batch: int):
     def figures(state: TrainState, spec: TextSpec, pairs: Pairs) -> dict[str, float]:
         sources = spec.source.encode(pairs.sources)
         targets = spec.target.encode([row[0] for row in pairs.targets])
-        most = Shape(spec.most.source, max(len(row) for row in targets) + 1)
-        every = Bucketed(
-            sources, targets, batch=batch, most=most, buckets=BUCKETS, seed=0
-        )
-        batches = zip(range(every.updates), every.batches(0), strict=False)
-        parts = [sums(state.variables, *arrays) for _, arrays in batches]
-        loss, hits, count = np.sum([np.asarray(part) for part in parts], axis=0)
-        return {"val_loss": float(loss / count), "val_accuracy": float(hits / count)}
+        longest = max(map(len, sources)), max(map(len, targets)) + 1
+        source, target = (-(-n // ROUND) * ROUND for n in longest)
+        shape = Shape(min(source, spec.most.source), target)
+        total = np.zeros(3)
+        for first in range(0, len(sources), batch):
+            rows = np.arange(first, first + batch) % len(sources)
+            given = arrays(
+                [sources[i] for i in rows], [targets[i] for i in rows], shape
+            )
+            given[-1][len(sources) - first :] = 0
+            total += np.asarray(sums(state.variables, *given))
+        loss, hits, count = total.tolist()
+        return {"val_loss": loss / count, "val_accuracy": hits / count}
 
     return figures
 

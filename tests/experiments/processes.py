@@ -23,6 +23,7 @@ COMPILED_ONCE = (
     "language_model",
     "captioner",
     "storyteller",
+    "translator",
 )
 
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from experiments import summariser
+from experiments import summariser, text_to_text
 from jnets import cli
 
 EXPERIMENT = "summariser"
@@ -24,7 +24,8 @@ def test_reports(inside, monkeypatch, tmp_path, pictures, capsys):
     assert "answer" in capsys.readouterr().out
 
 
-def test_files(inside, tmp_path):
+def test_files(inside, monkeypatch, tmp_path):
+    monkeypatch.setattr(text_to_text, "BUCKETS", 1)  # one program
     rows = [
         {
             "source": [f"The cat {i} sat.", "It slept."],
