@@ -10,6 +10,9 @@ validate on. The run has samples.txt, the learning curve beside what counts of
 characters and of pairs reach, and a picture of what surprised the net in a text that
 it has not seen. Then `jnets sample RUN --prime "def "` writes more, and `jnets predict
 RUN TEXT` says what a text costs, in bits per character, and how it goes on.
+
+On the source of Python 3.12's library, after the first of five passes: 2.12 bits per
+character in validation, where counts of characters cost 4.36 and of pairs 3.39.
 """
 
 import dataclasses

@@ -56,7 +56,7 @@ def surprise(
 
     A line end is shown by a mark, as the model must tell it too.
     """
-    figure, axes = plt.subplots(figsize=(0.085 * COLUMNS + 1.2, 0.19 * LINES + 0.6))
+    figure, axes = plt.subplots(figsize=(0.078 * COLUMNS + 1.2, 0.19 * LINES + 0.6))
     scale = Normalize(0, MOST)
     for line, column, text, width, bits in _laid(symbols, nats / math.log(2)):
         axes.add_patch(
