@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -52,19 +52,19 @@ def disturbed(key: PRNGKey, inputs: tuple[Array, ...]) -> tuple[Array, ...]:
     return x + NOISE * jax.random.normal(keys[2], x.shape), kept
 
 
+def fields_of(config: Config, classes: int) -> dict[str, Any]:
+    dropout = DROPOUT if config.dropout is None else config.dropout
+    sizes = {"hidden": config.hidden, "classes": classes}
+    return sizes | {"dropout": dropout, "feature_dropout": 0.0}
+
+
 def run(config: Config, session: harness.Session) -> harness.Result:
     assert config.series is not None
     train, test = series.read_pair(config.series)
     mean, deviation = series.statistics(train.cases)
     spec = SeriesSpec(tuple(mean.tolist()), tuple(deviation.tolist()), train.classes)
     inputs, test_inputs = spec.inputs(train), spec.inputs(test)
-    dropout = DROPOUT if config.dropout is None else config.dropout
-    fields = {
-        "hidden": config.hidden,
-        "classes": len(train.classes),
-        "dropout": dropout,
-        "feature_dropout": 0.0,
-    }
+    fields = fields_of(config, len(train.classes))
     model = create(MODEL, **fields)
     descent = minibatch(config.batch_size)
     updates = descent.updates(len(train.labels))

@@ -48,6 +48,10 @@ class Task(NamedTuple):
 
 def check(config: Any) -> None:
     """Errors: InputError for a value that cannot be used."""
+    if config.data_dir is not None and not config.data_dir.exists():
+        raise InputError(
+            f"data_dir={config.data_dir} is not there; expected a file or a folder"
+        )
     counts = ("embedding", "hidden", "num_layers", "batch_size", "epochs", "beam")
     harness.at_least(1, config, *counts)
     harness.fraction(config, "dropout", "smoothing")

@@ -48,7 +48,7 @@ TEXTS: dict[str, Entry] = {
     ),
     "seq2seq": Entry(Seq2Seq, {}, _PAIR, "translation by two stacks of LSTMs"),
     "attention_seq2seq": Entry(
-        AttentionSeq2Seq, {}, _PAIR, "translation by learning to align (RNNsearch-50)"
+        AttentionSeq2Seq, {}, _PAIR, "translation by learning to align"
     ),
     "captioner": Entry(
         Captioner, {}, _CAPTIONED, "Show and Tell: a CNN, an LSTM that tells"

@@ -109,7 +109,7 @@ def learned():
         hidden=48,
         least=1,
         batch_size=8,
-        epochs=90,
+        epochs=600,
         learning_rate=0.005,
     )
     fields, picture = telling.encoder_of(config)

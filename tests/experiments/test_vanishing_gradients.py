@@ -89,7 +89,7 @@ def variables(run, name):
         return checkpoints.variables(like)
 
 
-def test_a_run_and_one_that_is_stopped(whole, inside, rows, monkeypatch, tmp_path):
+def test_a_run(whole, rows):
     run, out = whole
     keys = [pair.split("=")[0] for pair in out.split()[1:]]
     expected = [f"{name}_{what}" for name in KEPT for what in ("test_mse", "ratio")]
@@ -106,6 +106,9 @@ def test_a_run_and_one_that_is_stopped(whole, inside, rows, monkeypatch, tmp_pat
     for name in ("unclipped", "clipped"):
         assert [row["step"] for row in rows(run / name)] == [1, 2, 3, 4, 5]
 
+
+def test_its_nets_can_be_loaded(whole, tmp_path):
+    run, _ = whole
     (tmp_path / "x.csv").write_text("0.5,1\n0.1,0\n0.2,1\n")
     for name in (*KEPT, "unclipped", "clipped"):
         model, trained, encode = jnets.load(run / name)
@@ -121,6 +124,9 @@ def test_a_run_and_one_that_is_stopped(whole, inside, rows, monkeypatch, tmp_pat
     with pytest.raises(InputError, match="name one of the runs in it"):
         jnets.load(run)
 
+
+def test_one_that_is_stopped(whole, inside, rows, monkeypatch, tmp_path):
+    run, out = whole
     record, seen = Run.record, []
 
     def stopping(part, row):
