@@ -83,7 +83,7 @@ class PictureFeed:
         shape = (self._spec.size, self._spec.size, 3)
         found = list(pool.map(self._load, paths.ravel()))
         whole = np.array([image is not None for image in found])
-        good = whole.reshape(len(paths), -1).all(axis=1)
+        good: np.ndarray = np.all(whole.reshape(len(paths), -1), axis=1)
         images = np.stack(
             [np.zeros(shape, np.uint8) if i is None else i for i in found]
         )
