@@ -77,7 +77,8 @@ def attentive(inner: Cell) -> Cell:
 
     def backward(partials, d_after, p, back):
         (partials, a, seen), (own, v, memory) = partials, parts(p)
-        d_h, d_c = jnp.split(d_after[0], [-memory.values.shape[-1]], axis=-1)
+        hidden = d_after[0].shape[-1] - memory.values.shape[-1]
+        d_h, d_c = jnp.split(d_after[0], [hidden], axis=-1)
         after = d_h, *d_after[1:]
         d_zx, (d_h, *others), d_own = inner.backward(partials, after, own, back)
         d_c = d_c + back(context, d_zx)
