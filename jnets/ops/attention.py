@@ -79,8 +79,8 @@ def attentive(inner: Cell) -> Cell:
         (partials, a, seen), (own, v, memory) = partials, parts(p)
         hidden = d_after[0].shape[-1] - memory.values.shape[-1]
         d_h, d_c = jnp.split(d_after[0], [hidden], axis=-1)
-        after = d_h, *d_after[1:]
-        d_zx, (d_h, *others), d_own = inner.backward(partials, after, own, back)
+        d_after = d_h, *d_after[1:]
+        d_zx, (d_h, *others), d_own = inner.backward(partials, d_after, own, back)
         d_c = d_c + back(context, d_zx)
         d_a = jnp.einsum("bc,bsc->bs", d_c, memory.values)
         d_scores = a * (d_a - jnp.sum(a * d_a, axis=-1, keepdims=True))
@@ -89,8 +89,7 @@ def attentive(inner: Cell) -> Cell:
         d_v = row_sum(d_scores[..., None] * seen)
         d_values = a[..., None] * d_c[:, None]
         d_before = jnp.concatenate([d_h, jnp.zeros_like(d_c)], axis=-1)
-        d_p = (*d_own, d_v, d_values, d_keys, d_scores)
-        return d_zx, (d_before, *others), d_p
+        return d_zx, (d_before, *others), (*d_own, d_v, d_values, d_keys, d_scores)
 
     matrices = (
         *inner.matrices,
