@@ -22,7 +22,7 @@ def learning(rows: Sequence[dict], path: Path, name: str, shown: str) -> None:
     epochs = [row["epoch"] for row in rows]
     mark = "o" if len(rows) == 1 else None
     for loss, label, colour in (
-        ("loss", "training, as it is lessened", BLUE),
+        ("loss", "training, with smoothing and dropout", BLUE),
         ("val_loss", "validation", ORANGE),
     ):
         losses = [row[loss] for row in rows]
@@ -52,7 +52,7 @@ def alignments(
         cell.axis("off")
     weights = _weights(trained, chosen)
     for cell, (source, text), a in zip(axes.flat, chosen, weights, strict=False):
-        read = trained.spec.source.split(source)
+        read = trained.spec.source.split(source)[: a.shape[1]]
         wrote = [*trained.spec.target.split(text), "<end>"]
         shown = a[: len(wrote), : len(read)]
         cell.axis("on")

@@ -80,7 +80,9 @@ def languages(pair: str) -> tuple[str, str]:
 def _first_stem(folder: Path, part: str, language: str) -> str:
     pattern = f"{part}*" if part == "test" else part
     names = (path.name.removesuffix(".gz") for path in folder.glob(f"{pattern}.*"))
-    stems = {n.removesuffix(f".{language}") for n in names if n.endswith(language)}
+    stems = {
+        n.removesuffix(f".{language}") for n in names if n.endswith(f".{language}")
+    }
     if not stems:
         raise InputError(
             f"data_dir={folder} has no {part}.{language} or {part}.{language}.gz"
