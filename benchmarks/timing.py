@@ -1,8 +1,6 @@
 """Timing that can be trusted on a machine that is not alone: ratios in one run."""
 
 import json
-import os
-import platform
 import statistics
 import time
 from collections.abc import Callable, Mapping
@@ -10,7 +8,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
+from jnets import doctor
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -64,13 +62,7 @@ def rates(count: int, seconds: list[float]) -> dict[str, float]:
 
 def machine(*packages: str) -> dict[str, Any]:
     """What a figure was measured on."""
-    return {
-        "device": jax.devices()[0].device_kind
-        if jax.default_backend() != "cpu"
-        else _processor(),
-        "cores": len(os.sched_getaffinity(0)),
-        "python": platform.python_version(),
-    } | versions("jax", *packages)
+    return doctor.machine() | versions("jax", *packages)
 
 
 def versions(*packages: str) -> dict[str, str]:
@@ -100,10 +92,3 @@ def rows(name: str) -> list[dict[str, Any]]:
     path = RESULTS / f"{name}.jsonl"
     lines = path.read_text().splitlines() if path.exists() else []
     return [json.loads(line) for line in lines]
-
-
-def _processor() -> str:
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()

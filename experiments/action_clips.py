@@ -15,6 +15,7 @@ import optax
 
 from experiments import action_plots, harness, plots
 from experiments.measured import MOST_CLASSES
+from experiments.small_pictures import ENCODER, FIELDS
 from jnets.data import frames, moving_digits
 from jnets.data.pictures import pillow
 from jnets.models import create, entry
@@ -113,6 +114,8 @@ def fields(config: Config, classes: int) -> dict[str, Any]:
         given["hidden"] = config.hidden
     if config.encoder is not None:
         given["encoder"] = config.encoder
+    elif config.data_dir is None and not entry(config.model).fields:
+        given |= {"encoder": ENCODER, "encoder_fields": FIELDS | {"hidden": []}}
     if config.dropout is not None:
         given["dropout"] = config.dropout
     return given

@@ -67,7 +67,7 @@ class Config:
     dropout: float | None = None
     """On the outputs of the LSTM; unless given, 0.5 of series and LRCN, else 0."""
     epochs: int | None = None
-    """Passes over the training set; unless given, 15 of 100 updates on digits, 30 of a
+    """Passes over the training set; unless given, 6 of 100 updates on digits, 30 of a
     folder, 100 of series."""
     batch_size: int = 32
     """Clips, or series, per update."""
@@ -109,7 +109,7 @@ def moving(config: Config) -> Source:
     feed = MovingDigits(train, motion, batch=config.batch_size, seed=config.seed)
     # The same to test on whatever the seed, and from draws of their own.
     videos, labels = moving_digits.videos(test, motion, TESTED, 0, 0, 0)
-    epochs = 15 if config.epochs is None else config.epochs
+    epochs = 6 if config.epochs is None else config.epochs
 
     def chosen(places: Iterable[int]):
         return (videos[i] for i in places)

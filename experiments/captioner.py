@@ -64,7 +64,7 @@ class Config:
     """Units of the LSTM, and of the words' embedding; the paper's are 512."""
     dropout: float = 0.0
     """Of what the LSTM reads and puts out; the released code's is 0.3."""
-    epochs: int = 6
+    epochs: int = 12
     """Passes over all captions."""
     batch_size: int = 32
     """Captions per update."""

@@ -13,8 +13,9 @@ from typing import Annotated, Any
 
 import tyro
 
+from jnets.doctor import machine, version
 from jnets.errors import InputError
-from jnets.runs import Description, Run
+from jnets.runs import Description, Run, write_whole
 from jnets.training import NonFiniteLoss, TrainState, fit
 from jnets.training.fit import Plan, Row
 from jnets.training.program import Data
@@ -135,7 +136,10 @@ def main(experiment: str, default: Any, body: Callable[[Any, Session], Result]) 
         command = f"python -m experiments.{experiment} --resume {directory}"
         return _fail(f"interrupted; go on with: {command}", 130)
     assert session.run is not None
-    result |= {"seconds": round(seconds, 1), "run": str(session.run.directory)}
+    result |= {"seconds": round(seconds, 1)}
+    done = {"result": result, "on": machine() | {"jax": version("jax")}}
+    write_whole(session.run.directory / "result.json", json.dumps(done, indent=1))
+    result |= {"run": str(session.run.directory)}
     print("result:", *(f"{k}={_shown(v)}" for k, v in result.items()))
     return 0
 

@@ -10,6 +10,7 @@ import numpy as np
 import optax
 
 from experiments import caption_scores, harness
+from experiments.small_pictures import ENCODER, FIELDS
 from jnets.data.picture_feed import PictureFeed
 from jnets.data.picture_spec import PictureSpec
 from jnets.data.pictures import PictureError
@@ -33,17 +34,6 @@ from jnets.training.program import Data
 from jnets.training.schedules import check_rate
 from jnets.typing import Array, PyTree
 
-# A small VGG with batch norm, for the small pictures that are made.
-SMALL = {
-    "encoder": "vgg11_bn",
-    "encoder_fields": {
-        "blocks": [[16], [32], [64]],
-        "hidden": [256],
-        "map_size": 4,
-        "dropout": 0.0,
-        "fc_scheme": "he_normal",
-    },
-}
 PART = 100  # held-out examples at a time
 cross_entropy = optax.softmax_cross_entropy_with_integer_labels
 
@@ -121,7 +111,8 @@ def read_pictures(
 def encoder_of(config: Any) -> tuple[dict[str, Any], PictureSpec]:
     """The fields that name the encoder, and how it takes pictures."""
     if config.encoder is None and config.data_dir is None:
-        return dict(SMALL), PictureSpec(config.side, config.side, "inception")
+        fields = {"encoder": ENCODER, "encoder_fields": FIELDS}
+        return fields, PictureSpec(config.side, config.side, "inception")
     name = config.encoder or "resnet18"
     shape, _ = entry(name).inputs[0]
     if len(shape) != 3 or shape[-1] != 3:

@@ -68,8 +68,8 @@ class Config:
     """Pairs per update."""
     learning_rate: float = 0.001
     """Adam's, after a warm-up; then half a cosine down to 0."""
-    epochs: int = 20
-    """Passes over the pairs; of the endless ones, 60 updates each."""
+    epochs: int | None = None
+    """Passes over the pairs; unless given 10, and 20 of 60 updates of endless ones."""
     beam: int = 5
     """Hypotheses of the search at the end."""
     seed: int = 0
@@ -77,6 +77,9 @@ class Config:
 
 
 def run(config: Config, session: harness.Session) -> harness.Result:
+    if config.epochs is None:
+        epochs = 20 if config.data_dir is None else 10
+        config = dataclasses.replace(config, epochs=epochs)
     text_to_text.check(config)
     harness.at_least(2, config, "longest")
     harness.at_least(5, config, "most_units")

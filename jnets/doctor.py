@@ -3,6 +3,7 @@
 import os
 import platform
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -64,6 +65,25 @@ def version(package: str) -> str:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return "not installed"
+
+
+def machine() -> dict[str, Any]:
+    """What a figure was measured on: the device, cores of the host, Python."""
+    here = jax.default_backend() == "cpu"
+    affinity = getattr(os, "sched_getaffinity", None)  # of Linux
+    return {
+        "device": _processor() if here else jax.devices()[0].device_kind,
+        "cores": len(affinity(0)) if affinity else os.cpu_count(),
+        "python": platform.python_version(),
+    }
+
+
+def _processor() -> str:
+    facts = Path("/proc/cpuinfo")
+    for line in facts.read_text().splitlines() if facts.exists() else ():
+        if line.startswith("model name"):
+            return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
 
 
 def _setting(name: str) -> Any:

@@ -2,6 +2,7 @@
 
 config.json      what was run: experiment, configuration, model, input, classes
 metrics.jsonl    one row of figures per epoch
+result.json      the figures at the end, and what they were measured on
 unreadable.json  pictures that were left out, if any: {path: reason}
 checkpoints/     see `jnets.training.Checkpoints`
 plots/           pictures

@@ -9,6 +9,7 @@ from rich.console import Console
 from jnets.errors import InputError
 from jnets.interop import stablehlo
 from jnets.runs import Run, example_of, load, write_whole
+from jnets.systems.table import SYSTEMS, kind_of
 
 
 def add_export(commands) -> None:
@@ -28,8 +29,11 @@ def add_export(commands) -> None:
 
 
 def _export(arguments: argparse.Namespace, console: Console) -> None:
-    model, variables, _ = load(arguments.run_dir)
+    model, variables, encode = load(arguments.run_dir)
     example = example_of(Run.open(arguments.run_dir).description)
+    system = SYSTEMS.get(kind_of(encode.spec) or "")
+    if system is not None and system.search is not None:
+        model, example = system.search(model, encode.spec), example[:-1]
     inputs = [(axes(array), str(array.dtype)) for array in example]
     program = stablehlo.export(model, variables, inputs, platforms=arguments.platforms)
     try:

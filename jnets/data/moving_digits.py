@@ -29,8 +29,8 @@ DIRECTIONS = {
     "up-left": (-1, -1),
     "up-right": (-1, 1),
 }
-SIDE, DIGIT = 32, 16  # pixels of the square, and of a digit in it
-STEPS = (1, 2, 3)  # pixels that one moves from frame to frame
+SIDE, DIGIT = 32, 12  # pixels of the square, and of a digit in it
+STEPS = (2, 3, 4)  # pixels that one moves from frame to frame
 STRETCH = (4, 5, 6, 7, 8)  # frames from turn to turn
 _DRAWS = 64  # numbers for each video: 8 and then a pair for every turn
 
@@ -123,7 +123,7 @@ def _labels(bits: np.ndarray, motion: Motion) -> np.ndarray:
 def _draw_frames(
     ink: np.ndarray, corners: np.ndarray, colours: np.ndarray
 ) -> np.ndarray:
-    """Ink [B, 16, 16] of 0 to 1 at corners [B, T, 2], which wraps around."""
+    """Ink [B, 12, 12] of 0 to 1 at corners [B, T, 2], which wraps around."""
     b, t = corners.shape[:2]
     canvas = np.zeros((b, t, SIDE, SIDE), np.float32)
     rows, columns = ((corners[..., i, None] + np.arange(DIGIT)) % SIDE for i in (0, 1))

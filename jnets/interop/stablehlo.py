@@ -1,7 +1,7 @@
 """Programs that run without jnets: StableHLO, with the variables inside.
 
-What is written is `model.apply(variables, *inputs)` for any size of the axes that are
-given by a letter, compiled anew wherever it is loaded, on any of its platforms.
+What is written is a function of inputs for any size of the axes that are given by a
+letter, compiled anew wherever it is loaded, on any of its platforms.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,7 +21,7 @@ Shape = tuple[str, str]  # axes, as "b, t, 32", and a dtype
 
 
 def export(
-    model: nn.Module,
+    model: nn.Module | Callable[..., Any],
     variables: PyTree,
     inputs: Sequence[Shape],
     *,
@@ -29,7 +29,8 @@ def export(
 ) -> bytes:
     """A trained model as bytes for `load` here, or `jax.export.deserialize` anywhere.
 
-    Its results are those of the model, named tuples as plain ones.
+    The program is `model.apply(variables, *inputs)`, or where `model` is a function,
+    `model(variables, *inputs)`; of its results named tuples are plain ones.
 
         export(lstm, variables, [("b, t, 32", "float32")], platforms=["cpu", "cuda"])
 
@@ -41,10 +42,11 @@ def export(
     if unknown or not platforms:
         raise InputError(f"platforms={list(platforms)}; expected some of {PLATFORMS}")
     arguments = _shaped(inputs)
+    apply = model.apply if isinstance(model, nn.Module) else model
     with portable():
         try:
             exported = jax_export.export(
-                jax.jit(lambda *given: _plain(model.apply(variables, *given))),
+                jax.jit(lambda *given: _plain(apply(variables, *given))),
                 platforms=list(platforms),
             )(*arguments)
         except InconclusiveDimensionOperation as error:

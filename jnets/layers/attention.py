@@ -75,7 +75,7 @@ class AttentiveRNN(nn.Module):
     def start(self, states: Array) -> State:
         """The state before the first step, from all its parts [B, H] side by side."""
         h, *others = jnp.split(states, self.inner().states, axis=-1)
-        none = jnp.zeros((len(h), self.context), h.dtype)
+        none = jnp.zeros((h.shape[0], self.context), h.dtype)
         return jnp.concatenate([h, none], axis=-1), *others
 
     def __call__(

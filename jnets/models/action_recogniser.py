@@ -8,10 +8,12 @@ released nets for activity recognition.
 Axes: B clips, T frames, then height, width, channels of a frame; F features, K classes.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
+from flax.core import FrozenDict
 
 from jnets.errors import InputError
 from jnets.layers import LSTM, Dense, Policy
@@ -22,8 +24,9 @@ from jnets.typing import Array
 class ActionRecogniser(nn.Module):
     """x [B, T, H, W, C] or [B, T, F], lengths int [B] -> logits [B, T, K].
 
-    `encoder` is a model of pictures by its name; its last layer gives `features`
-    numbers in place of classes, and a rectifier follows it. It reads all frames of all
+    `encoder` is a model of pictures by its name, with `encoder_fields` in place of its
+    own; its last layer gives `features` numbers in place of classes, and a rectifier
+    follows it. It reads all frames of all
     clips as one batch. With encoder "" x are features: series of any kind. Frames past
     a clip's length are read (a batch norm meets them) but change no other's logits;
     their own mean nothing.
@@ -36,6 +39,7 @@ class ActionRecogniser(nn.Module):
     """
 
     encoder: str = "lenet5"
+    encoder_fields: Mapping[str, Any] = FrozenDict()
     features: int = 64
     hidden: int = 128
     num_layers: int = 1
@@ -54,8 +58,8 @@ class ActionRecogniser(nn.Module):
         from jnets.models import create
 
         if self.encoder:
-            fields = {"classes": self.features, "policy": self.policy}
-            self.cnn = create(self.encoder, **fields)
+            own = {"classes": self.features, "policy": self.policy}
+            self.cnn = create(self.encoder, **{**self.encoder_fields, **own})
         if not self.frames_only:
             self.lstm = LSTM(
                 self.hidden,

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from jnets.ops.cells import Cell, Matrix, as_row, row_sum
-from jnets.typing import Array
+from jnets.typing import Array, Size
 
 NOWHERE = -1e30  # the score of what is padding: its weight is 0, without 0/0
 
@@ -29,7 +29,7 @@ class Memory(NamedTuple):
     scores: Array
 
 
-def padding_scores(lengths: Array, size: int) -> Array:
+def padding_scores(lengths: Array, size: Size) -> Array:
     """`Memory.scores` [B, S] of sequences of `lengths` [B] in S = `size` places."""
     return jnp.where(jnp.arange(size)[None] < lengths[:, None], 0.0, NOWHERE)
 

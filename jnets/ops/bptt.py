@@ -29,6 +29,7 @@ from jnets.ops.sweeps import At, Shared, add, pull, run, run_at_once
 from jnets.typing import Array
 
 Save = str | int
+CACHED = 2**22  # numbers of x W_x that are better made at once than by parts
 
 
 def bptt(
@@ -97,7 +98,17 @@ def _stretches(at: At, k: int) -> At:
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _bptt(static, shared: Shared, at: At) -> Any:
-    return _forward(static, shared, at)[0]
+    """Where no gradient is asked for: x W_x of one long stretch, which caches do not
+    hold, is made and used up by parts."""
+    form, _, unroll = static
+    shape, columns = at.x.shape[:3], shared.weights.input.shape[1]
+    if shape[0] == 1 and math.prod(shape) * columns > CACHED:
+        at = jax.tree.map(lambda a: a[0], at)
+        at = _stretches(at, _nearest_root(shape[1]))
+    (hs, final), _ = _forward((form, "state", unroll), shared, at)
+    # S x K x B x H
+    hs = hs.reshape(-1, *hs.shape[2:])[: shape[0] * shape[1]]
+    return hs.reshape(*shape, hs.shape[-1]), final
 
 
 def _forward(static, shared: Shared, at: At):

@@ -48,6 +48,11 @@ class Cell(NamedTuple):
 
     zx has `gates` * H columns; `states` arrays [B, H] are carried; `vectors` are the
     names of p and their sizes in units of H.
+
+    Two are of how XLA's programs for the CPU run, and change no number. `in_place`: what
+    a step puts out may be written over what it has read, see `jnets.ops.in_place`.
+    `apart`: without a gradient x W_x is an array per gate, as parts of rows are slow to
+    read.
     """
 
     forward: Callable[..., tuple[State, Any]]
@@ -57,6 +62,8 @@ class Cell(NamedTuple):
     states: int = 1
     matrices: tuple[Matrix, ...] = ()
     vectors: tuple[tuple[str, int], ...] = ()
+    in_place: bool = False
+    apart: bool = False
 
 
 def square(gates: int) -> tuple[Matrix, ...]:
@@ -99,7 +106,8 @@ def _elman(activation: str) -> Cell:
         delta = d_after[0] * slope
         return delta, (back(0, delta),), ()
 
-    return Cell(forward, partials, backward, 1, matrices=square(1))
+    in_place = activation != "relu"  # of which XLA computes parts twice
+    return Cell(forward, partials, backward, 1, matrices=square(1), in_place=in_place)
 
 
 def row_sum(x: Array) -> Array:
@@ -183,6 +191,8 @@ _RESET_AFTER = Cell(
     3,
     matrices=square(3),
     vectors=(("recurrent_bias", 1),),
+    in_place=True,
+    apart=True,
 )
 _RESET_BEFORE = Cell(
     _before_forward,
@@ -190,6 +200,8 @@ _RESET_BEFORE = Cell(
     _before_backward,
     3,
     matrices=(*square(2), Matrix("candidate_kernel", 1, 1)),
+    in_place=True,
+    apart=True,
 )
 
 

@@ -64,6 +64,7 @@ def _cell(kind: Kind) -> Cell:
         2,
         matrices,
         vectors,
+        in_place=True,
     )
 
 

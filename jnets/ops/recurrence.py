@@ -13,7 +13,7 @@ import numpy as np
 from jax import lax
 
 from jnets.ops.cells import Cell, Dot, State
-from jnets.typing import Array
+from jnets.typing import Array, Size
 
 
 class Weights(NamedTuple):
@@ -72,6 +72,20 @@ def inputs_share(form: Form, weights: Weights, x: Array) -> Array:
     return zx if weights.bias is None else zx + weights.bias[None, None]
 
 
+def shares(form: Form, weights: Weights, x: Array) -> tuple[Array, ...]:
+    """zx in the arrays that steps read it from: one, or with `Cell.apart` one per gate;
+    `jnp.concatenate` of what a step reads is its zx."""
+    if not form.cell.apart:
+        return (inputs_share(form, weights, x),)
+    blocks = jnp.split(weights.input, form.cell.gates, axis=1)
+    bias = weights.bias
+    biases = [None] * len(blocks) if bias is None else jnp.split(bias, len(blocks))
+    return tuple(
+        inputs_share(form, weights._replace(input=w, bias=b), x)
+        for w, b in zip(blocks, biases, strict=True)
+    )
+
+
 def products(form: Form, weights: Weights, steps: Steps) -> Dot:
     """The cell's `dot`: u times the k-th matrix, after dropout."""
 
@@ -96,7 +110,7 @@ def where(condition: Array, one: State, other: State) -> State:
     )
 
 
-def cuts(form: Form, length: Any) -> Any:
+def cuts(form: Form, length: Size) -> Any:
     """bool [T]: steps before which gradients end; none at the first.
 
     Known while tracing, unless T itself is a symbol, in programs to be exported.

@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
-from jnets.ops.cells import State, row_sum
+from jnets.ops.cells import Cell, State, row_sum
 from jnets.ops.in_place import scan_in_place
 from jnets.ops.recurrence import (
     Form,
@@ -19,6 +20,7 @@ from jnets.ops.recurrence import (
     inputs_share,
     product,
     products,
+    shares,
     where,
 )
 from jnets.typing import Array
@@ -58,6 +60,7 @@ def run(
 
     def step(state: State, each):
         zx, (valid, resets, ends) = each
+        zx = jnp.concatenate(zx, axis=-1)
         before = _cut(ends, state)
         before = before if resets is None else where(resets, shared.start, before)
         seen = _Products(form, shared, before[0])
@@ -67,11 +70,20 @@ def run(
         rest = (saved, tuple(seen.operands)) if keep else ((), ())
         return after, (after[0], before[1:], *rest)
 
-    zx, each = inputs_share(form, weights, at.x), (at.valid, at.resets, at.ends)
-    final, kept = scan_in_place(
-        step, state, zx, each, reverse=form.reverse, unroll=unroll
-    )
+    # What is kept is written over zx, which is in one piece for that.
+    cell = form.cell._replace(**({"apart": False} if keep else {"in_place": False}))
+    zx = shares(form._replace(cell=cell), weights, at.x)
+    each = at.valid, at.resets, at.ends
+    how = {"reverse": form.reverse, "unroll": unroll}
+    final, kept = _scan(cell, step, state, zx, each, **how)
     return Kept(*kept), final
+
+
+def _scan(cell: Cell, step, carry, lent, each, *, reverse: bool, unroll: int):
+    """`lax.scan` over (lent, each), in place where the cell allows it."""
+    if cell.in_place:
+        return scan_in_place(step, carry, lent, each, reverse=reverse, unroll=unroll)
+    return lax.scan(step, carry, (lent, each), reverse=reverse, unroll=unroll)
 
 
 class _Products:
@@ -136,7 +148,8 @@ def pull(form: Form, shared: Shared, state: State, at: At, kept: Kept, d, unroll
         return (d_before, d_start, add(d_p, d_more)), deltas
 
     sums = zeros(shared.start), zeros(weights.pointwise)
-    (d_state, d_start, d_p), (d_zx, deltas) = scan_in_place(
+    (d_state, d_start, d_p), (d_zx, deltas) = _scan(
+        form.cell,
         step,
         (d_state, *sums),
         partials,

@@ -18,6 +18,7 @@ from jnets.ops.recurrence import (
     cuts,
     inputs_share,
     products,
+    shares,
     where,
 )
 from jnets.typing import Array
@@ -68,6 +69,7 @@ def scan(
 
     def step(state: State, at: tuple[Any, ...]) -> tuple[State, Array]:
         zx, valid, resets, ends, tap = at
+        zx = jnp.concatenate(zx, axis=-1)
         before = state
         if ends is not None:
             held = jnp.broadcast_to(ends, before[0].shape[:1])
@@ -81,7 +83,7 @@ def scan(
             after = tuple(a + b for a, b in zip(after, tap, strict=True))
         return after, after[0]
 
-    zx, ends = inputs_share(form, weights, x), cuts(form, x.shape[0])
+    zx, ends = shares(form, weights, x), cuts(form, x.shape[0])
     at = zx, steps.valid, steps.resets, ends, taps
     final, hs = lax.scan(step, start, at, reverse=form.reverse, unroll=unroll)
     return hs, final

@@ -77,7 +77,7 @@ def teller(model: nn.Module, spec: StorySpec) -> Callable[[PyTree, ArrayLike], A
         state = jax.tree.map(
             lambda s: jnp.swapaxes(s.reshape(-1, PICTURES, *s.shape[1:]), 0, 1), state
         )
-        unused = jnp.zeros((len(images), len(content)), bool)
+        unused = jnp.zeros((images.shape[0], len(content)), bool)
         _, tokens = jax.lax.scan(sentence, unused, state)
         return jnp.swapaxes(tokens, 0, 1)
 

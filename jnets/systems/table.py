@@ -38,13 +38,21 @@ class Spec(Protocol):
 
 # (model, variables, spec, texts) -> an answer to each text
 Answers = Callable[[nn.Module, PyTree, Any, Sequence[str]], list[str]]
+# (model, spec) -> search(variables, *inputs) -> tokens
+Searches = Callable[[nn.Module, Any], Callable[..., Any]]
 
 
 class System(NamedTuple):
-    """`answers` is None where an answer is the likeliest class of the run's."""
+    """`answers` is None where an answer is the likeliest class of the run's.
+
+    `search` is of systems whose answer is looked for symbol by symbol: a function to be
+    compiled, of variables and of what the spec's `encode` gives but for the last, which
+    is the start mark.
+    """
 
     spec: type[Spec]
     answers: Answers | None = None
+    search: Searches | None = None
 
 
 SYSTEMS: dict[str, System] = {
@@ -54,9 +62,15 @@ SYSTEMS: dict[str, System] = {
     "series": System(SeriesSpec, series_answers),
     "steps": System(StepsSpec, step_answers),
     "language_model": System(language_model.LanguageSpec, language_model.answers),
-    "picture to caption": System(captioner.CaptionSpec, captioner.answers),
-    "album to story": System(storyteller.StorySpec, storyteller.answers),
-    "text_to_text": System(text_to_text.TextSpec, text_to_text.answers),
+    "picture to caption": System(
+        captioner.CaptionSpec, captioner.answers, captioner.teller
+    ),
+    "album to story": System(
+        storyteller.StorySpec, storyteller.answers, storyteller.teller
+    ),
+    "text_to_text": System(
+        text_to_text.TextSpec, text_to_text.answers, text_to_text.searcher
+    ),
 }
 
 

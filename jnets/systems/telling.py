@@ -90,7 +90,7 @@ def likeliest(
     tokens, _ = beam_search(
         step,
         (state, used),
-        batch=len(jax.tree.leaves(state)[0]),
+        batch=jax.tree.leaves(state)[0].shape[0],
         beam=telling.beam,
         steps=telling.steps,
         alpha=0.0,

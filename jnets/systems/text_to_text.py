@@ -3,7 +3,7 @@
 Axes: N texts, S source, T target.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -76,7 +76,7 @@ def translate(
     encoded = spec.source.encode(text.strip() for text in texts)
     rows = [row[: spec.most.source] for row in encoded]
     order = sorted((i for i, row in enumerate(rows) if row), key=lambda i: len(rows[i]))
-    search = _search(model, beam, spec.most.target, alpha)
+    search = searcher(model, spec, beam=beam, alpha=alpha)
     results = [""] * len(rows)
     for first in range(0, len(order), BATCH):
         part = order[first : first + BATCH]
@@ -89,9 +89,16 @@ def translate(
     return results
 
 
+def searcher(
+    model: nn.Module, spec: TextSpec, *, beam: int = BEAM, alpha: float = ALPHA
+) -> Callable[..., jax.Array]:
+    """search(variables, source [N, S], lengths [N]) -> the best target [N, T]; the
+    same function for the same arguments, so that it is compiled once."""
+    return _search(model, beam, spec.most.target, alpha)
+
+
 @cache
 def _search(model: nn.Module, beam: int, steps: int, alpha: float):
-    """(variables, source [N, S], lengths [N]) -> the best target [N, T]."""
 
     def repeated(x: jax.Array) -> jax.Array:
         return jnp.repeat(x, beam, axis=0)

@@ -196,7 +196,7 @@ def _allowed(outputs: Array, tokens: Array, rules: Rules) -> Array:
     bad = bad[None]
     if rules.once is not None:
         had = jnp.zeros(logs.shape, bool)
-        had = had.at[jnp.arange(len(logs))[:, None], tokens].set(True)
+        had = had.at[jnp.arange(logs.shape[0])[:, None], tokens].set(True)
         bad = bad | (had & jnp.asarray(rules.once)[None])
     return jnp.where(bad, -jnp.inf, logs)
 

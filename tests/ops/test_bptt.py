@@ -114,6 +114,21 @@ def test_every_save_with_all_features(save):
     check("lstm-fptr", (bptt, {"save": save}), **ALL | {"reverse": False})
 
 
+@pytest.mark.parametrize("steps", [9, 13])  # 13 is no product of two numbers
+@pytest.mark.parametrize("name", ["elman-tanh", "lstm-fptr", "gru-before"])
+@pytest.mark.parametrize("reverse", [False, True])
+def test_what_is_too_large_for_caches_runs_by_parts(
+    name, steps, reverse, monkeypatch, x64
+):
+    monkeypatch.setattr("jnets.ops.bptt.CACHED", 0)
+    features = ("lengths", "resets", "drop")
+    given = case(name, steps=steps, features=features, reverse=reverse, window=2)
+    arguments = given.form, given.weights, given.x, given.start, given.steps
+    with jax.disable_jit():
+        assert_near(bptt(*arguments), loop(*arguments), 1e-14)
+        assert_near(pulled(bptt, given), pulled(loop, given), 1e-12)
+
+
 @pytest.mark.parametrize("dtypes", list(TOLERANCES)[1:], ids=str)
 @pytest.mark.parametrize("name", ["lstm-ft", "gru-before"])
 def test_single_and_half_precision(name, dtypes):
