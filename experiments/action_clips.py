@@ -15,7 +15,6 @@ import optax
 
 from experiments import action_plots, harness, plots
 from experiments.measured import MOST_CLASSES
-from experiments.small_pictures import ENCODER, FIELDS
 from jnets.data import frames, moving_digits
 from jnets.data.pictures import pillow
 from jnets.models import create, entry
@@ -111,11 +110,9 @@ def fields(config: Config, classes: int) -> dict[str, Any]:
     """Those of the model that the configuration sets."""
     given: dict[str, Any] = {"classes": classes}
     if not entry(config.model).fields:
-        given["hidden"] = config.hidden
+        given |= {"hidden": config.hidden, "feature_norm": True}
     if config.encoder is not None:
         given["encoder"] = config.encoder
-    elif config.data_dir is None and not entry(config.model).fields:
-        given |= {"encoder": ENCODER, "encoder_fields": FIELDS | {"hidden": []}}
     if config.dropout is not None:
         given["dropout"] = config.dropout
     return given

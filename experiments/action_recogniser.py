@@ -56,7 +56,7 @@ class Config:
     """Mirror half of the training clips of a folder."""
     split: int = 1
     """Which of UCF101's lists, if the folder has them."""
-    directions: int = 8
+    directions: int = 4
     """Of moving digits: 4 or 8."""
     fine_grained: bool = False
     """Digits turn every few frames; the direction is asked for at every frame."""

@@ -87,7 +87,8 @@ def table(rows: Sequence[Row]) -> str:
         shown = [*map(_shown, group[0]["options"].items())]
         command = " ".join([group[0]["experiment"], *shown])
         on = group[0]["on"]
-        stack = f"{on['device']}, {on['cores']} cores, jax {on['jax']}"
+        cores = f"{on['cores']} core{'s' * (on['cores'] > 1)}"
+        stack = f"{on['device']}, {cores}, jax {on['jax']}"
         seeds = ", ".join(str(each["seed"]) for each in group)
         stack += f"; seed{'s' * (len(group) > 1)} {seeds}"
         lines.append(f"| `{command}` | {_figures(group)} | {stack} |")

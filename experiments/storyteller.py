@@ -58,7 +58,7 @@ class Config:
     """Units of both GRUs, and of the words' embedding."""
     dropout: float = 0.0
     """Of what the decoder reads and puts out."""
-    epochs: int = 6
+    epochs: int = 12
     """Passes over all stories."""
     batch_size: int = 16
     """Albums per update."""

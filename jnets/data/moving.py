@@ -21,6 +21,7 @@ from jnets.data.scenes import (
 from jnets.data.stories import PICTURES
 
 CELLS = 3  # places along each axis
+RADII = {"small": (0.13, 0.15), "large": (0.2, 0.22)}  # parts of the side
 _STEPS = {
     "moves left": (-1, 0),
     "moves right": (1, 0),
@@ -53,7 +54,7 @@ def draw(count: int, *, side: int, seed: int, part: int) -> Albums:
     uniform = uniform_numbers(len(looks) * 6, seed, part, 1).reshape(-1, 6)
     # One shade and size through an album; places a little off the grid's.
     uniform[:, :4] = np.repeat(uniform[::PICTURES, :4], PICTURES, axis=0)
-    things = placed([look.thing for look in looks], side, uniform[:, :4])
+    things = placed([look.thing for look in looks], side, uniform[:, :4], RADII)
     cells = np.array([look.place for look in looks])
     off = 0.06 * (uniform[:, 4:] - 0.5)
     centre = side * (0.24 + 0.52 * cells / (CELLS - 1) + off)

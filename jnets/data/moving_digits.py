@@ -30,7 +30,7 @@ DIRECTIONS = {
     "up-right": (-1, 1),
 }
 SIDE, DIGIT = 32, 12  # pixels of the square, and of a digit in it
-STEPS = (2, 3, 4)  # pixels that one moves from frame to frame
+STEPS = (3, 4, 5)  # pixels that one moves from frame to frame
 STRETCH = (4, 5, 6, 7, 8)  # frames from turn to turn
 _DRAWS = 64  # numbers for each video: 8 and then a pair for every turn
 

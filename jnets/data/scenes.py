@@ -7,7 +7,7 @@ a seed means the same pictures on every machine.
 """
 
 import itertools
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -16,7 +16,8 @@ from jnets.data.shapes import SHAPES as DRAWN
 from jnets.errors import InputError
 
 SIZES = ("small", "large")
-RADII = {"small": (0.10, 0.125), "large": (0.185, 0.22)}  # parts of the side
+Radii: TypeAlias = dict[str, tuple[float, float]]
+RADII: Radii = {"small": (0.10, 0.125), "large": (0.185, 0.22)}  # parts of the side
 COLOURS = {
     "red": (225, 50, 40),
     "green": (60, 190, 80),
@@ -105,13 +106,15 @@ def draw(known: list[Scene], count: int, *, side: int, seed: int, part: int) -> 
     return Scenes(paint(both, side, seed, part), scenes)
 
 
-def placed(things: list[Thing], side: int, uniform: np.ndarray) -> Placed:
+def placed(
+    things: list[Thing], side: int, uniform: np.ndarray, radii: Radii = RADII
+) -> Placed:
     """Objects of these kinds at the picture's centre; uniform numbers [N, 4] decide
     shade and radius."""
     shape = np.array([SHAPES.index(thing.shape) for thing in things])
     colour = np.array([COLOURS[thing.colour] for thing in things], np.float64)
     colour = colour + _SHADE * (2 * uniform[:, :3] - 1)
-    low, high = np.array([RADII[thing.size] for thing in things]).T
+    low, high = np.array([radii[thing.size] for thing in things]).T
     radius = side * (low + (high - low) * uniform[:, 3])
     return Placed(shape, colour, np.full((len(things), 2), side / 2), radius)
 

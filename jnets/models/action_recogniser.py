@@ -8,15 +8,13 @@ released nets for activity recognition.
 Axes: B clips, T frames, then height, width, channels of a frame; F features, K classes.
 """
 
-from collections.abc import Mapping
 from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
-from flax.core import FrozenDict
 
 from jnets.errors import InputError
-from jnets.layers import LSTM, Dense, Policy
+from jnets.layers import LSTM, BatchNorm, Dense, Policy
 from jnets.models.alexnet import POOLED, POOLED_FIRST, RELU
 from jnets.typing import Array
 
@@ -24,12 +22,13 @@ from jnets.typing import Array
 class ActionRecogniser(nn.Module):
     """x [B, T, H, W, C] or [B, T, F], lengths int [B] -> logits [B, T, K].
 
-    `encoder` is a model of pictures by its name, with `encoder_fields` in place of its
-    own; its last layer gives `features` numbers in place of classes, and a rectifier
-    follows it. It reads all frames of all
+    `encoder` is a model of pictures by its name; its last layer gives `features`
+    numbers in place of classes, and a rectifier follows it. It reads all frames of all
     clips as one batch. With encoder "" x are features: series of any kind. Frames past
     a clip's length are read (a batch norm meets them) but change no other's logits;
-    their own mean nothing.
+    their own mean nothing. `feature_norm` is a batch norm of the features, without
+    which a new net may see no motion for thousands of updates: what changes from frame
+    to frame is little beside what stays.
 
     `pooled` gives one answer [B, K], from the mean of the LSTM's outputs, in place of
     one for each step. `frames_only` leaves the LSTM out: each frame by itself, the
@@ -39,8 +38,8 @@ class ActionRecogniser(nn.Module):
     """
 
     encoder: str = "lenet5"
-    encoder_fields: Mapping[str, Any] = FrozenDict()
     features: int = 64
+    feature_norm: bool = False
     hidden: int = 128
     num_layers: int = 1
     bidirectional: bool = False
@@ -58,8 +57,10 @@ class ActionRecogniser(nn.Module):
         from jnets.models import create
 
         if self.encoder:
-            own = {"classes": self.features, "policy": self.policy}
-            self.cnn = create(self.encoder, **{**self.encoder_fields, **own})
+            fields = {"classes": self.features, "policy": self.policy}
+            self.cnn = create(self.encoder, **fields)
+        if self.feature_norm:
+            self.norm = BatchNorm(policy=self.policy)
         if not self.frames_only:
             self.lstm = LSTM(
                 self.hidden,
@@ -100,6 +101,7 @@ class ActionRecogniser(nn.Module):
         # Not frame by frame in a loop: XLA convolves slower there on the CPU.
         y = self.cnn(x.reshape(-1, *x.shape[2:]), train=train)
         y = y[0] if isinstance(y, tuple) else y  # without auxiliary heads
+        y = self.norm(y, train=train) if self.feature_norm else y
         return nn.relu(y).reshape(*x.shape[:2], self.features)
 
 

@@ -25,10 +25,10 @@ class Storyteller(nn.Module):
     """images [B, P, H, W, 3], tokens int32 [B, P, T] -> logits [B, P, T, V].
 
         g_P = GRU(v_P, 0),  g_k = GRU(v_k, g_{k+1}),  v_k = relu(norm(W_v CNN(I_k)))
-        s_k = tanh(W_s [g_k; g_1])
+        s_k = tanh(W_s [v_k; g_k; g_1])
 
-    s_k is where the decoder of sentence k starts: with what has been read of pictures
-    P to k, and all of the album. (The paper has one decoder, from g_1, for the whole
+    s_k is where the decoder of sentence k starts: with picture k, what has been read of
+    pictures P to k, and all of the album. (The paper has one decoder, from g_1, for the whole
     story, which must keep count of the pictures itself.) tokens[:, k] begin with the
     start; logits t are of token t + 1.
 
@@ -88,8 +88,8 @@ class Storyteller(nn.Module):
         )
         read, last = self.album(v, train=train)
         whole = jnp.broadcast_to(last.h[0][:, None], read.shape)
-        both = jnp.concatenate([read, whole], axis=-1)
-        return jnp.tanh(self.begin(both)).reshape(-1, self.hidden)
+        known = jnp.concatenate([v, read, whole], axis=-1)
+        return jnp.tanh(self.begin(known)).reshape(-1, self.hidden)
 
     def _logits(self, outputs: Array, train: bool) -> Array:
         outputs = self.drop(outputs, deterministic=not train)

@@ -49,10 +49,10 @@ class Cell(NamedTuple):
     zx has `gates` * H columns; `states` arrays [B, H] are carried; `vectors` are the
     names of p and their sizes in units of H.
 
-    Two are of how XLA's programs for the CPU run, and change no number. `in_place`: what
-    a step puts out may be written over what it has read, see `jnets.ops.in_place`.
-    `apart`: without a gradient x W_x is an array per gate, as parts of rows are slow to
-    read.
+    Two are of how XLA's programs for the CPU run, and change no number. `in_place`:
+    what a step puts out may be written over what it has read, see
+    `jnets.ops.in_place`. `apart`: without a gradient x W_x is an array per gate, as
+    parts of rows are slow to read.
     """
 
     forward: Callable[..., tuple[State, Any]]

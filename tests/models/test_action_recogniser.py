@@ -191,6 +191,30 @@ def test_encoders_of_the_zoo(encoder, shape):
     assert ("batch_stats" in variables) == (encoder == "resnet18")
 
 
+def test_the_norm_of_features():
+    """In training what the LSTM reads has mean 0 and variance 1 before the rectifier."""
+    model = create("action_recogniser", feature_norm=True, **TINY)
+    x = np.random.default_rng(0).random((B, T, 32, 32, 3), np.float32)
+    variables = model.init(jax.random.key(0), x, LENGTHS)
+
+    normed, _ = model.apply(
+        variables,
+        jnp.asarray(x),
+        method=lambda module, x: module._features(x, True),
+        mutable=["batch_stats"],
+    )
+    plain = model.apply(
+        variables,
+        jnp.asarray(x.reshape(-1, *x.shape[2:])),
+        method=lambda module, frames: module.cnn(frames),
+    )
+    flat = np.asarray(plain, np.float64)
+    wanted = (flat - flat.mean(0)) / np.sqrt(flat.var(0) + 1e-5)
+    wanted = np.maximum(wanted, 0).reshape(B, T, -1)
+    np.testing.assert_allclose(normed, wanted, atol=1e-4)
+    assert set(variables["batch_stats"]) == {"norm"}
+
+
 def test_wrong_inputs():
     x, lengths = clips()
     for model, given in (

@@ -54,8 +54,8 @@ def test_the_formulas(made):
     for k in reversed(range(5)):
         g = states[k] = gru(p["album"]["layer0"], seen["v"][:, k], g)
     for k in range(5):
-        both = np.concatenate([states[k], states[0]], axis=-1)
-        h = np.tanh(both @ p["begin"]["kernel"] + p["begin"]["bias"])
+        known = np.concatenate([seen["v"][:, k], states[k], states[0]], axis=-1)
+        h = np.tanh(known @ p["begin"]["kernel"] + p["begin"]["bias"])
         for t in range(3):
             word = p["words"]["embedding"][tokens[:, k, t]]
             h = gru(p["sentence"]["layer0"], word, h)
