@@ -11,8 +11,8 @@ characters and of pairs reach, and a picture of what surprised the net in a text
 it has not seen. Then `jnets sample RUN --prime "def "` writes more, and `jnets predict
 RUN TEXT` says what a text costs, in bits per character, and how it goes on.
 
-On the source of Python 3.12's library, after the first of five passes: 2.12 bits per
-character in validation, where counts of characters cost 4.36 and of pairs 3.39.
+On the source of Python 3.11's library, after five passes: 1.80 bits per character in
+validation, where counts of characters cost about 4.4 and of pairs 3.4.
 """
 
 import dataclasses

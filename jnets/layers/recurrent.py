@@ -201,10 +201,13 @@ class LSTM(Recurrent):
 class GRU(Recurrent):
     """The gated recurrent unit; see `jnets.ops.cells.gru` and Recurrent.
 
-    `reset_after=False` is the form of Cho et al. 2014.
+    `reset_after=False` is the form of Cho et al. 2014. `forget_bias` is added to the
+    first biases of z, of which a large one keeps the state, as of an LSTM's forget
+    gates: at 0 half of the state is gone after each step.
     """
 
     reset_after: bool = True
+    forget_bias: float = 0.0
 
     def cell(self) -> Cell:
         if self.layer_norm:

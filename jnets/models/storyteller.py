@@ -28,9 +28,9 @@ class Storyteller(nn.Module):
         s_k = tanh(W_s [v_k; g_k; g_1])
 
     s_k is where the decoder of sentence k starts: with picture k, what has been read of
-    pictures P to k, and all of the album. (The paper has one decoder, from g_1, for the whole
-    story, which must keep count of the pictures itself.) tokens[:, k] begin with the
-    start; logits t are of token t + 1.
+    pictures P to k, and all of the album. (The paper has one decoder, from g_1, for the
+    whole story, which must keep count of the pictures itself.) tokens[:, k] begin with
+    the start; logits t are of token t + 1.
 
     `start(images)` gives the states of all sentences, [B P, H], picture by picture;
     `step(state, tokens)` the next logits and state of any of them. `encoder`,
@@ -55,7 +55,8 @@ class Storyteller(nn.Module):
         self.album = GRU(self.hidden, reverse=True, scheme=scheme, policy=p)
         self.begin = Dense(self.hidden, scheme, policy=p)
         self.words = nn.Embed(self.vocabulary, self.hidden, p.compute, p.param)
-        self.sentence = GRU(self.hidden, scheme=scheme, policy=p)
+        # Or what s_k knows is gone before the last words need it.
+        self.sentence = GRU(self.hidden, forget_bias=1.0, scheme=scheme, policy=p)
         self.drop = nn.Dropout(self.dropout)
         self.output = Dense(self.vocabulary, scheme, policy=p)
 

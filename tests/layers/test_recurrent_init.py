@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jnets.errors import InputError
-from jnets.layers import GRU, LSTM, RNN
+from jnets.layers import GRU, LSTM, RNN, RecurrentState
 
 H, F = 64, 9
 X = jnp.zeros((1, 1, F))
@@ -107,6 +107,21 @@ def test_forget_bias():
     np.testing.assert_array_equal(np.delete(difference, np.s_[H : 2 * H]), 0)
     zero = start(LSTM(H, scheme="lecun_normal", forget_bias=2.0))["bias"]
     np.testing.assert_array_equal(zero, np.repeat([0.0, 2, 0, 0], H))
+
+
+def test_the_forget_bias_of_a_gru():
+    """Of z, its second block: the state is kept longer."""
+    plain, ready = start(GRU(H)), start(GRU(H, forget_bias=2.0))
+    np.testing.assert_allclose(
+        ready["bias"] - plain["bias"], np.repeat([0, 2, 0], H), atol=1e-6
+    )
+    x, ones = jnp.zeros((1, 6, F)), RecurrentState(jnp.ones((1, 1, H)))
+    left = []
+    for layer in (GRU(H), GRU(H, forget_bias=2.0)):
+        variables = layer.init(jax.random.key(0), x)
+        outputs, _ = layer.apply(variables, x, initial_state=ones)
+        left.append(float(outputs[0, -1].mean()))
+    assert left[0] < 0.3 < left[1]
 
 
 def test_a_forget_bias_needs_a_forget_gate():

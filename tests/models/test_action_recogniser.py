@@ -192,7 +192,7 @@ def test_encoders_of_the_zoo(encoder, shape):
 
 
 def test_the_norm_of_features():
-    """In training what the LSTM reads has mean 0 and variance 1 before the rectifier."""
+    """In training the features have mean 0 and variance 1 before the rectifier."""
     model = create("action_recogniser", feature_norm=True, **TINY)
     x = np.random.default_rng(0).random((B, T, 32, 32, 3), np.float32)
     variables = model.init(jax.random.key(0), x, LENGTHS)
