@@ -101,8 +101,10 @@ def _bptt(static, shared: Shared, at: At) -> Any:
     """Where no gradient is asked for: x W_x of one long stretch, which caches do not
     hold, is made and used up by parts."""
     form, _, unroll = static
-    shape, columns = at.x.shape[:3], shared.weights.input.shape[1]
-    if shape[0] == 1 and math.prod(shape) * columns > CACHED:
+    shape: Any = at.x.shape[:3]
+    size = math.prod(shape) * shared.weights.input.shape[1]
+    # Where the batch is a symbol, in programs to be exported, so is the size.
+    if shape[0] == 1 and isinstance(size, int) and size > CACHED:
         at = jax.tree.map(lambda a: a[0], at)
         at = _stretches(at, _nearest_root(shape[1]))
     (hs, final), _ = _forward((form, "state", unroll), shared, at)
