@@ -147,6 +147,11 @@ class Run:
                 f"out={directory} already holds a run; choose another directory, or "
                 f"go on with it by --resume {directory}"
             )
+        if (directory / "checkpoints").exists():  # which the run would go on from
+            raise InputError(
+                f"out={directory} holds checkpoints of a run without its config.json; "
+                f"choose another directory"
+            )
         text = json.dumps(description.to_json(), indent=1)
         try:
             directory.mkdir(parents=True, exist_ok=True)

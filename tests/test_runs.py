@@ -89,6 +89,13 @@ def test_a_run_is_never_made_twice(tmp_path):
     assert (tmp_path / "config.json").read_bytes() == before
 
 
+def test_checkpoints_of_another_run_are_not_gone_on_from(tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    with pytest.raises(InputError, match="checkpoints of a run without its config"):
+        Run.create(tmp_path, DIGITS)
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoints"]
+
+
 def test_a_place_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
     for place in (tmp_path / "file", tmp_path / "file" / "run"):
