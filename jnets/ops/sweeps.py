@@ -71,7 +71,8 @@ def run(
         return after, (after[0], before[1:], *rest)
 
     # What is kept is written over zx, which is in one piece for that.
-    cell = form.cell._replace(**({"apart": False} if keep else {"in_place": False}))
+    apart, in_place = form.cell.apart and not keep, form.cell.in_place and keep
+    cell = form.cell._replace(apart=apart, in_place=in_place)
     zx = shares(form._replace(cell=cell), weights, at.x)
     each = at.valid, at.resets, at.ends
     how = {"reverse": form.reverse, "unroll": unroll}
