@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 
 from jnets.data import digits, moving_digits
-from jnets.data.moving_digits import DIGIT, DIRECTIONS, SIDE, Motion, MovingDigits
+from jnets.data.moving_digits import (
+    DIGIT,
+    DIRECTIONS,
+    SIDE,
+    STEPS,
+    Motion,
+    MovingDigits,
+)
 
 
 @pytest.fixture(scope="module")
@@ -16,10 +23,11 @@ def shift(a, b):
     """(rows, columns) that a frame went to become the next, around the edges, found by
     trying all."""
     a, b = a.astype(int).sum(-1), b.astype(int).sum(-1)
+    most = max(STEPS)
     errors = {
         (y, x): np.abs(np.roll(a, (y, x), (0, 1)) - b).sum()
-        for y in range(-3, 4)
-        for x in range(-3, 4)
+        for y in range(-most, most + 1)
+        for x in range(-most, most + 1)
     }
     return min(errors, key=lambda at: errors[at]), min(errors.values())
 
@@ -39,7 +47,7 @@ def test_labels_are_the_motion(train, turns):
             speed = max(abs(y), abs(across))
             assert (y, across) == tuple(speed * s for s in steps[row[t]])
             speeds.add(speed)
-        assert len(speeds) == 1 and speeds <= {1, 2, 3}
+        assert len(speeds) == 1 and speeds <= set(STEPS)
 
 
 def test_all_there_is_of_motions(train):
