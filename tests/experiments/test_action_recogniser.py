@@ -39,8 +39,8 @@ def test_the_run(whole, rows, pictures, capsys):
         found = rows(part)
         assert [row["step"] for row in found] == [100, 200]
         assert "test_loss" in found[-1] and "test_loss" not in found[0]
-    # No net can do better than chance from one frame, 1/8; here three standard errors.
-    assert abs(float(run.result["single_frame_accuracy"]) - 1 / 8) < 0.04
+    # No net can do better than chance from one frame, 1/4; here three standard errors.
+    assert abs(float(run.result["single_frame_accuracy"]) - 1 / 4) < 0.05
     described = json.loads((alone / "config.json").read_text())
     assert described["model"]["fields"]["frames_only"]
     folder = run.directory / "examples" / "up-left"
