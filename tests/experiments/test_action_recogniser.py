@@ -43,12 +43,12 @@ def test_the_run(whole, rows, pictures, capsys):
     assert abs(float(run.result["single_frame_accuracy"]) - 1 / 4) < 0.05
     described = json.loads((alone / "config.json").read_text())
     assert described["model"]["fields"]["frames_only"]
-    folder = run.directory / "examples" / "up-left"
+    folder = run.directory / "examples" / "left"
     for part in (run.directory, alone):
         model, variables, encode = jnets.load(part)
         x, lengths = encode(str(folder))
         assert x.shape == (1, 4, 32, 32, 3) and lengths.tolist() == [4]
-        assert model.apply(variables, x, lengths).shape == (1, 4, 8)
+        assert model.apply(variables, x, lengths).shape == (1, 4, 4)
     out = predicted(capsys, run.directory, folder)
     assert sum(out.count(name) for name in encode.classes) >= 3
 
