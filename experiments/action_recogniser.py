@@ -12,8 +12,9 @@ it, which a second net shows that has no LSTM. A folder of frames, such as UCF10
 read as in the paper (Donahue et al. 2015): clips of 16 frames, at test time one every 8
 frames, their answers averaged; `--model lrcn` is the paper's net.
 
-JapaneseVowels, on one core, 23 seconds: 98.4 % of 370 (seed 0); dynamic time warping
-has 94.9 % (UEA archive).
+Series, on one core, half a minute each, mean of seeds 0, 1 and 2: JapaneseVowels 97.9 %
+of 370 (98.4, 98.1, 97.3), where dynamic time warping has 94.9 %, BasicMotions 97.5 % of
+40 (92.5, 100, 100), where it has 97.5 % (UEA archive).
 """
 
 import dataclasses
