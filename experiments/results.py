@@ -100,7 +100,7 @@ def _figures(group: Sequence[Row]) -> str:
     for name in group[0]["result"]:
         values = [each["result"][name] for each in group]
         if isinstance(values[0], str):
-            found.append(f"{name} {values[0]}")
+            found.append(f"{name} {', '.join(dict.fromkeys(values))}")
             continue
         mean = _number(statistics.mean(values))
         each = f" ({', '.join(map(_number, values))})" if len(values) > 1 else ""

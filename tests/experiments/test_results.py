@@ -49,8 +49,12 @@ def test_a_row_has_what_differs_from_the_defaults(tmp_path):
 
 def test_seeds_are_one_line_and_machines_are_not(tmp_path, monkeypatch, capsys):
     runs = [
-        finished(tmp_path / "a", {"nats": 1.5, "seconds": 99.5}, seed=1),
-        finished(tmp_path / "b", {"nats": 1.0, "seconds": 1234.0}, seed=2),
+        finished(
+            tmp_path / "a", {"nats": 1.5, "seconds": 99.5, "ratio": "1e-9"}, seed=1
+        ),
+        finished(
+            tmp_path / "b", {"nats": 1.0, "seconds": 1234.0, "ratio": "2e-9"}, seed=2
+        ),
         finished(tmp_path / "c", {"nats": 2.0}, on=ON | {"cores": 4}),
     ]
     assert call(monkeypatch, "--check") == 1
@@ -60,8 +64,8 @@ def test_seeds_are_one_line_and_machines_are_not(tmp_path, monkeypatch, capsys):
     assert page.startswith("# Page\n\n") and "old" not in page
     head, rule, *lines = page.split(f"{results.MARK}\n")[1].splitlines()
     assert sorted(lines) == [
-        "| `language_model` | nats 1.25 (1.5, 1); seconds 667 (99.5, 1,234) "
-        "| Abacus, 2 cores, jax 0.10.2; seeds 1, 2 |",
+        "| `language_model` | nats 1.25 (1.5, 1); seconds 667 (99.5, 1,234); "
+        "ratio 1e-9, 2e-9 | Abacus, 2 cores, jax 0.10.2; seeds 1, 2 |",
         "| `language_model` | nats 2 | Abacus, 4 cores, jax 0.10.2; seed 0 |",
     ]
 
