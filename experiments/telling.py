@@ -10,7 +10,6 @@ import numpy as np
 import optax
 
 from experiments import caption_scores, harness
-from experiments.small_pictures import ENCODER, FIELDS
 from jnets.data.picture_feed import PictureFeed
 from jnets.data.picture_spec import PictureSpec
 from jnets.data.pictures import PictureError
@@ -34,6 +33,18 @@ from jnets.training.program import Data
 from jnets.training.schedules import check_rate
 from jnets.typing import Array, PyTree
 
+# For the small pictures that are made: a VGG of six layers. Without batch norm a net
+# that must tell where something is finds no gradient to begin with.
+SMALL = {
+    "encoder": "vgg11_bn",
+    "encoder_fields": {
+        "blocks": [[16, 16], [32, 32], [64, 64]],
+        "hidden": [256],
+        "map_size": 4,
+        "dropout": 0.0,
+        "fc_scheme": "he_normal",
+    },
+}
 PART = 100  # held-out examples at a time
 cross_entropy = optax.softmax_cross_entropy_with_integer_labels
 
@@ -111,8 +122,7 @@ def read_pictures(
 def encoder_of(config: Any) -> tuple[dict[str, Any], PictureSpec]:
     """The fields that name the encoder, and how it takes pictures."""
     if config.encoder is None and config.data_dir is None:
-        fields = {"encoder": ENCODER, "encoder_fields": FIELDS}
-        return fields, PictureSpec(config.side, config.side, "inception")
+        return dict(SMALL), PictureSpec(config.side, config.side, "inception")
     name = config.encoder or "resnet18"
     shape, _ = entry(name).inputs[0]
     if len(shape) != 3 or shape[-1] != 3:

@@ -64,7 +64,7 @@ def _cell(kind: Kind) -> Cell:
         2,
         matrices,
         vectors,
-        in_place=not (kind.peepholes and kind.forget),  # of which XLA copies
+        in_place=not (kind.peepholes and kind.forget),  # XLA would copy
     )
 
 

@@ -99,7 +99,6 @@ def searcher(
 
 @cache
 def _search(model: nn.Module, beam: int, steps: int, alpha: float):
-
     def repeated(x: jax.Array) -> jax.Array:
         return jnp.repeat(x, beam, axis=0)
 
