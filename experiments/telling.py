@@ -10,6 +10,7 @@ import numpy as np
 import optax
 
 from experiments import caption_scores, harness
+from experiments.encoders import SMALL
 from jnets.data.picture_feed import PictureFeed
 from jnets.data.picture_spec import PictureSpec
 from jnets.data.pictures import PictureError
@@ -33,18 +34,6 @@ from jnets.training.program import Data
 from jnets.training.schedules import check_rate
 from jnets.typing import Array, PyTree
 
-# For the small pictures that are made: a VGG of six layers. Without batch norm a net
-# that must tell where something is finds no gradient to begin with.
-SMALL = {
-    "encoder": "vgg11_bn",
-    "encoder_fields": {
-        "blocks": [[16, 16], [32, 32], [64, 64]],
-        "hidden": [256],
-        "map_size": 4,
-        "dropout": 0.0,
-        "fc_scheme": "he_normal",
-    },
-}
 PART = 100  # held-out examples at a time
 cross_entropy = optax.softmax_cross_entropy_with_integer_labels
 

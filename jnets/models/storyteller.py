@@ -24,13 +24,15 @@ State = tuple[Array, ...]
 class Storyteller(nn.Module):
     """images [B, P, H, W, 3], tokens int32 [B, P, T] -> logits [B, P, T, V].
 
-        g_P = GRU(v_P, 0),  g_k = GRU(v_k, g_{k+1}),  v_k = relu(norm(W_v CNN(I_k)))
-        s_k = tanh(W_s [v_k; g_k; g_1])
+        g_P = GRU(v_P, 0),  g_k = GRU(v_k, g_{k+1}),  v_k = relu(W_v CNN(I_k))
+        s_k = tanh(norm(W_s [v_k; g_k; g_1]))
 
-    s_k is where the decoder of sentence k starts: with picture k, what has been read of
-    pictures P to k, and all of the album. (The paper has one decoder, from g_1, for the
-    whole story, which must keep count of the pictures itself.) tokens[:, k] begin with
-    the start; logits t are of token t + 1.
+    s_k is where the decoder of sentence k starts, and what it reads beside every word:
+    picture k, what has been read of pictures P to k, and all of the album. (The paper
+    has one decoder, from g_1, for the whole story, which must keep count of the
+    pictures itself.) Without the batch norm the tanh saturates by what all albums have
+    in common, before it tells them apart. tokens[:, k] begin with the start; logits t
+    are of token t + 1.
 
     `start(images)` gives the states of all sentences, [B P, H], picture by picture;
     `step(state, tokens)` the next logits and state of any of them. `encoder`,
@@ -50,13 +52,12 @@ class Storyteller(nn.Module):
     def setup(self):
         p, scheme = self.policy, self.scheme
         self.cnn = body(self.encoder, self.encoder_fields, p)
-        self.picture = Dense(self.hidden, scheme, use_bias=False, policy=p)
-        self.norm = BatchNorm(policy=p)
+        self.picture = Dense(self.hidden, scheme, policy=p)
         self.album = GRU(self.hidden, reverse=True, scheme=scheme, policy=p)
-        self.begin = Dense(self.hidden, scheme, policy=p)
+        self.begin = Dense(self.hidden, scheme, use_bias=False, policy=p)
+        self.norm = BatchNorm(policy=p)
         self.words = nn.Embed(self.vocabulary, self.hidden, p.compute, p.param)
-        # Or what s_k knows is gone before the last words need it.
-        self.sentence = GRU(self.hidden, forget_bias=1.0, scheme=scheme, policy=p)
+        self.sentence = GRU(self.hidden, scheme=scheme, policy=p)
         self.drop = nn.Dropout(self.dropout)
         self.output = Dense(self.vocabulary, scheme, policy=p)
 
@@ -64,34 +65,44 @@ class Storyteller(nn.Module):
         words = self.words(tokens.reshape(-1, tokens.shape[-1]))
         # B P x T x H
         words = self.drop(words, deterministic=not train)
-        start = RecurrentState(self._begin(images, train)[None])
-        outputs, _ = self.sentence(words, initial_state=start, train=train)
+        begin = self._begin(images, train)
+        start = RecurrentState(begin[None])
+        x = _beside(words, begin)
+        # B P x T x 2 H
+        outputs, _ = self.sentence(x, initial_state=start, train=train)
         logits = self._logits(outputs, train)
         return logits.reshape(*tokens.shape, self.vocabulary)
 
     def start(self, images: Array) -> State:
-        """s_k of every picture of every album, [B P, H]."""
-        return (self._begin(images, train=False),)
+        """s_k of every picture of every album, [B P, H], twice: what the decoder has
+        in mind, and what it reads at every word."""
+        begin = self._begin(images, train=False)
+        return begin, begin
 
     def step(self, state: State, tokens: Array) -> tuple[Array, State]:
         """One word further: tokens [N], state of N sentences -> logits [N, V]."""
-        before = RecurrentState(state[0][None])
-        x = self.words(tokens)[:, None]
-        outputs, after = self.sentence(x, initial_state=before)
-        return self._logits(outputs[:, 0], train=False), (after.h[0],)
+        h, begin = state
+        x = _beside(self.words(tokens)[:, None], begin)
+        outputs, after = self.sentence(x, initial_state=RecurrentState(h[None]))
+        return self._logits(outputs[:, 0], train=False), (after.h[0], begin)
 
     def _begin(self, images: Array, train: bool) -> Array:
         # All pictures as one batch: XLA convolves slower in a loop on the CPU.
         pictures = images.reshape(-1, *images.shape[2:])
         seen = read_vector(self.cnn, pictures, tune=self.tune, train=train)
-        v = nn.relu(self.norm(self.picture(seen), train=train)).reshape(
-            *images.shape[:2], self.hidden
-        )
+        v = nn.relu(self.picture(seen)).reshape(*images.shape[:2], self.hidden)
         read, last = self.album(v, train=train)
         whole = jnp.broadcast_to(last.h[0][:, None], read.shape)
         known = jnp.concatenate([v, read, whole], axis=-1)
-        return jnp.tanh(self.begin(known)).reshape(-1, self.hidden)
+        begin = self.norm(self.begin(known), train=train)
+        return jnp.tanh(begin).reshape(-1, self.hidden)
 
     def _logits(self, outputs: Array, train: bool) -> Array:
         outputs = self.drop(outputs, deterministic=not train)
         return self.policy.finish(self.output(outputs))
+
+
+def _beside(words: Array, begin: Array) -> Array:
+    """[N, T, H] and [N, H] -> [N, T, 2 H]."""
+    known = jnp.broadcast_to(begin[:, None].astype(words.dtype), words.shape)
+    return jnp.concatenate([words, known], axis=-1)

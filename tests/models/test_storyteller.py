@@ -44,7 +44,7 @@ def test_the_formulas(made):
 
     def listen(call, args, kwargs, context):
         result = call(*args, **kwargs)
-        if context.module.path == ("norm",):
+        if context.module.path == ("picture",):
             seen["v"] = np.maximum(result, 0).reshape(2, 5, -1)
         return result
 
@@ -55,10 +55,12 @@ def test_the_formulas(made):
         g = states[k] = gru(p["album"]["layer0"], seen["v"][:, k], g)
     for k in range(5):
         known = np.concatenate([seen["v"][:, k], states[k], states[0]], axis=-1)
-        h = np.tanh(known @ p["begin"]["kernel"] + p["begin"]["bias"])
+        # The norm of a net in use, by the running mean 0 and variance 1 of a new one.
+        h = begin = np.tanh(known @ p["begin"]["kernel"] / np.sqrt(1 + 1e-5))
         for t in range(3):
             word = p["words"]["embedding"][tokens[:, k, t]]
-            h = gru(p["sentence"]["layer0"], word, h)
+            read = np.concatenate([word, begin], axis=-1)
+            h = gru(p["sentence"]["layer0"], read, h)
             expected = h @ p["output"]["kernel"] + p["output"]["bias"]
             np.testing.assert_allclose(logits[:, k, t], expected, rtol=2e-4, atol=2e-5)
 
