@@ -94,7 +94,8 @@ def _placed(data: Sequence[Tagged], predicted: Sequence[str]) -> Iterator[_Word]
             text = text if len(text) <= CUT else text[: CUT - 3] + "..."
             text = " ".join(text.split())  # a string may have lines of its own
             below = len(tag) if true == tag else len(tag) + len(", not ") + len(true)
-            room = max(len(text), below // 2)  # of small letters, half as wide
+            # Small capitals are five eighths as wide.
+            room = max(len(text), -(-5 * below // 8))
             if column + room > COLUMNS:
                 line, column = line + 1, 2
             if line >= LINES:
