@@ -49,29 +49,30 @@ class Config:
     """action_recogniser, lrcn or lrcn_flow."""
     encoder: str | None = None
     """The CNN of a frame, any of `jnets list` that takes colours, or lenet5; unless
-    given, the model's own."""
+    given, a small VGG, and of an LRCN its own."""
     size: int | None = None
     """Side of the square of a frame that the net sees; the model's own unless given."""
-    frames: int = 16
-    """Of a clip."""
+    frames: int | None = None
+    """Of a clip; unless given, 8 of moving digits, 16 of a folder, as in the paper."""
     stride: int = 8
     """Frames from the start of a clip to that of the next, in tests."""
     mirror: bool = True
     """Mirror half of the training clips of a folder."""
     split: int = 1
     """Which of UCF101's lists, if the folder has them."""
-    directions: int = 4
+    directions: int = 8
     """Of moving digits: 4 or 8."""
     fine_grained: bool = False
     """Digits turn every few frames; the direction is asked for at every frame."""
     single_frame: bool = True
-    """Train a net without the LSTM too, as a baseline."""
+    """Train a net without the LSTM too, as a baseline: of frames one by one, and of the
+    mean of a video's."""
     hidden: int = 128
     """Units of the LSTM (of an LRCN, its own)."""
     dropout: float | None = None
     """On the outputs of the LSTM; unless given, 0.5 of series and LRCN, else 0."""
     epochs: int | None = None
-    """Passes over the training set; unless given, 15 of 100 updates on digits, 30 of a
+    """Passes over the training set; unless given, 4 of 100 updates on digits, 30 of a
     folder, 100 of series."""
     batch_size: int = 32
     """Clips, or series, per update."""
@@ -95,7 +96,9 @@ def source(config: Config) -> Source:
         return moving(config)
     train, test = frames.read(config.data_dir, split=config.split, seed=config.seed)
     side = action_clips.side(config)
-    seen = Seen(config.frames, side, action_clips.shorter(config), config.mirror)
+    seen = Seen(
+        action_clips.length(config), side, action_clips.shorter(config), config.mirror
+    )
     stream = ClipStream(train, seen, batch=config.batch_size, seed=config.seed)
     labels = [[k] * len(f) for k, f in zip(test.labels, test.frames, strict=True)]
     spec = action_clips.spec(config, train.classes)
@@ -109,11 +112,11 @@ def source(config: Config) -> Source:
 
 def moving(config: Config) -> Source:
     train, test = digits.load()
-    motion = Motion(config.frames, config.directions, config.fine_grained)
+    motion = Motion(action_clips.length(config), config.directions, config.fine_grained)
     feed = MovingDigits(train, motion, batch=config.batch_size, seed=config.seed)
     # The same to test on whatever the seed, and from draws of their own.
     videos, labels = moving_digits.videos(test, motion, TESTED, 0, 0, 0)
-    epochs = 15 if config.epochs is None else config.epochs
+    epochs = 4 if config.epochs is None else config.epochs
 
     def chosen(places: Iterable[int]):
         return (videos[i] for i in places)
@@ -122,8 +125,8 @@ def moving(config: Config) -> Source:
 
 
 def check(config: Config) -> None:
-    harness.at_least(1, config, "frames", "stride", "batch_size", "hidden", "split")
-    for name in ("epochs", "size"):
+    harness.at_least(1, config, "stride", "batch_size", "hidden", "split")
+    for name in ("frames", "epochs", "size"):
         if getattr(config, name) is not None:
             harness.at_least(1, config, name)
     if config.dropout is not None:

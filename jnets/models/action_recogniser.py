@@ -8,10 +8,12 @@ released nets for activity recognition.
 Axes: B clips, T frames, then height, width, channels of a frame; F features, K classes.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
+from flax.core import FrozenDict
 
 from jnets.errors import InputError
 from jnets.layers import LSTM, BatchNorm, Dense, Policy
@@ -22,13 +24,13 @@ from jnets.typing import Array
 class ActionRecogniser(nn.Module):
     """x [B, T, H, W, C] or [B, T, F], lengths int [B] -> logits [B, T, K].
 
-    `encoder` is a model of pictures by its name; its last layer gives `features`
-    numbers in place of classes, and a rectifier follows it. It reads all frames of all
-    clips as one batch. With encoder "" x are features: series of any kind. Frames past
-    a clip's length are read (a batch norm meets them) but change no other's logits;
-    their own mean nothing. `feature_norm` is a batch norm of the features, without
-    which a new net may see no motion for thousands of updates: what changes from frame
-    to frame is little beside what stays.
+    `encoder` is a model of pictures by its name, with `encoder_fields`; its last layer
+    gives `features` numbers in place of classes, and a rectifier follows it. It reads
+    all frames of all clips as one batch. With encoder "" x are features: series of any
+    kind. Frames past a clip's length are read (a batch norm meets them) but change no
+    other's logits; their own mean nothing. `feature_norm` is a batch norm in place of
+    that rectifier, without which a new net may see no motion for thousands of updates:
+    what changes from frame to frame is little beside what stays.
 
     `pooled` gives one answer [B, K], from the mean of the LSTM's outputs, in place of
     one for each step. `frames_only` leaves the LSTM out: each frame by itself, the
@@ -38,6 +40,7 @@ class ActionRecogniser(nn.Module):
     """
 
     encoder: str = "lenet5"
+    encoder_fields: Mapping[str, Any] = FrozenDict()
     features: int = 64
     feature_norm: bool = False
     hidden: int = 128
@@ -58,7 +61,7 @@ class ActionRecogniser(nn.Module):
 
         if self.encoder:
             fields = {"classes": self.features, "policy": self.policy}
-            self.cnn = create(self.encoder, **fields)
+            self.cnn = create(self.encoder, **fields | dict(self.encoder_fields))
         if self.feature_norm:
             self.norm = BatchNorm(policy=self.policy)
         if not self.frames_only:
@@ -101,8 +104,8 @@ class ActionRecogniser(nn.Module):
         # Not frame by frame in a loop: XLA convolves slower there on the CPU.
         y = self.cnn(x.reshape(-1, *x.shape[2:]), train=train)
         y = y[0] if isinstance(y, tuple) else y  # without auxiliary heads
-        y = self.norm(y, train=train) if self.feature_norm else y
-        return nn.relu(y).reshape(*x.shape[:2], self.features)
+        y = self.norm(y, train=train) if self.feature_norm else nn.relu(y)
+        return y.reshape(*x.shape[:2], self.features)
 
 
 def _mean(x: Array, lengths: Array) -> Array:
