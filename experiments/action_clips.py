@@ -111,7 +111,7 @@ def side(config: Config) -> int:
 
 def length(config: Config) -> int:
     """Frames of a clip."""
-    return config.frames or (16 if config.data_dir else 8)
+    return config.frames or (16 if config.data_dir or config.fine_grained else 8)
 
 
 def shorter(config: Config) -> int:

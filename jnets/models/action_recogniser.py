@@ -29,8 +29,8 @@ class ActionRecogniser(nn.Module):
     all frames of all clips as one batch. With encoder "" x are features: series of any
     kind. Frames past a clip's length are read (a batch norm meets them) but change no
     other's logits; their own mean nothing. `feature_norm` is a batch norm in place of
-    that rectifier, without which a new net may see no motion for thousands of updates:
-    what changes from frame to frame is little beside what stays.
+    that rectifier, without which a new net may see no motion for a thousand updates
+    and more: what changes from frame to frame is little beside what stays.
 
     `pooled` gives one answer [B, K], from the mean of the LSTM's outputs, in place of
     one for each step. `frames_only` leaves the LSTM out: each frame by itself, the
