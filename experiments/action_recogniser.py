@@ -127,11 +127,8 @@ def moving(config: Config) -> Source:
 
 def check(config: Config) -> None:
     harness.at_least(1, config, "stride", "batch_size", "hidden", "split")
-    for name in ("frames", "epochs", "size"):
-        if getattr(config, name) is not None:
-            harness.at_least(1, config, name)
-    if config.dropout is not None:
-        harness.fraction(config, "dropout")
+    harness.at_least(1, config, "frames", "epochs", "size")
+    harness.fraction(config, "dropout")
     if config.learning_rate is not None:
         check_rate(config.learning_rate)
     if config.model not in MODELS:

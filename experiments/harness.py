@@ -145,18 +145,19 @@ def main(experiment: str, default: Any, body: Callable[[Any, Session], Result]) 
 
 
 def at_least(low: int, config: Any, *names: str) -> None:
-    """Raise an InputError unless these fields of a configuration are >= `low`."""
+    """Raise an InputError unless these fields of a configuration are >= `low`, or None,
+    which leaves them open."""
     for name in names:
         value = getattr(config, name)
-        if not value >= low:  # not-a-number is not
+        if value is not None and not value >= low:  # not-a-number is not
             raise InputError(f"{name}={value} is not usable; expected at least {low}")
 
 
 def fraction(config: Any, *names: str) -> None:
-    """Raise an InputError unless these fields are at least 0 and below 1."""
+    """Raise an InputError unless these fields are at least 0 and below 1, or None."""
     for name in names:
         value = getattr(config, name)
-        if not 0 <= value < 1:
+        if value is not None and not 0 <= value < 1:
             raise InputError(
                 f"{name}={value} is not usable; expected at least 0 and below 1"
             )

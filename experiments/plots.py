@@ -33,18 +33,24 @@ def _clean(axes: Axes, x: str, y: str) -> None:
 
 
 def curves(
-    rows: Sequence[dict], path: Path, *, title: str, held_out: str = "test"
+    rows: Sequence[dict],
+    path: Path,
+    *,
+    title: str,
+    held_out: str = "test",
+    part: str = "test",
 ) -> None:
-    """Loss and error rate over epochs, training beside what is held out."""
+    """Loss and error rate over epochs, training beside what is held out: rows have it
+    as `part`_loss and `part`_accuracy."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.8))
     left.set_title(title, loc="left")
-    tested = [row for row in rows if "test_loss" in row]
-    pairs = ((rows, "", "training", BLUE), (tested, "test_", held_out, ORANGE))
-    for part, prefix, label, colour in pairs:
-        epochs = [row["epoch"] for row in part]
-        losses = [row[f"{prefix}loss"] for row in part]
-        errors = [100 * (1 - row[f"{prefix}accuracy"]) for row in part]
-        mark = "o" if len(part) == 1 else None
+    tested = [row for row in rows if f"{part}_loss" in row]
+    pairs = ((rows, "", "training", BLUE), (tested, f"{part}_", held_out, ORANGE))
+    for some, prefix, label, colour in pairs:
+        epochs = [row["epoch"] for row in some]
+        losses = [row[f"{prefix}loss"] for row in some]
+        errors = [100 * (1 - row[f"{prefix}accuracy"]) for row in some]
+        mark = "o" if len(some) == 1 else None
         left.plot(epochs, losses, marker=mark, color=colour, label=label)
         right.plot(epochs, errors, marker=mark, color=colour, label=label)
     _clean(left, "epoch", "loss per example")

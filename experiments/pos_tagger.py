@@ -141,7 +141,7 @@ def run(config: Config, session: harness.Session) -> harness.Result:
 
     def figures(state: TrainState):
         found = answer(predict, state, corpora["dev"]).figures()
-        return {"test_loss": found.loss, "test_accuracy": found.accuracy}
+        return {"dev_loss": found.loss, "dev_accuracy": found.accuracy}
 
     run = session.start(model="tagger", fields=fields, classes=spec.tags, spec=spec)
     plan = Plan(None, feed.updates, epochs)
@@ -212,7 +212,8 @@ def report(
     new = np.array([w not in train for one in data.sentences for w in one.words])
     unknown = order[new]
     title = f"{len(found.labels):,} words, {100 * figures.accuracy:.1f} % right"
-    plots.curves(run.rows(), run.plots / "curves.png", title="tagger", held_out="dev")
+    path = run.plots / "curves.png"
+    plots.curves(run.rows(), path, title="tagger", held_out="dev", part="dev")
     plots.confusion(
         figures.confusion, tags, run.plots / "confusion.png", title=title, shares=True
     )
@@ -227,7 +228,7 @@ def report(
         "macro_f1": float(
             figures.per_class[figures.confusion.sum(axis=1) > 0, 2].mean()
         ),
-        "dev_accuracy": run.rows()[-1]["test_accuracy"],
+        "dev_accuracy": run.rows()[-1]["dev_accuracy"],
         "unknown_share": len(unknown) / len(found.labels),
     }
     if len(unknown):
@@ -247,12 +248,10 @@ def table(figures: Evaluation, tags: Sequence[str]) -> str:
 
 def check(config: Config) -> None:
     harness.at_least(1, config, "hidden", "num_layers", "letter_hidden")
-    harness.at_least(1, config, "word_features", "batch_size", "least")
+    harness.at_least(1, config, "word_features", "batch_size", "least", "epochs")
     harness.at_least(2, config, "longest")
     harness.fraction(config, "dropout", "word_dropout")
     check_rate(config.learning_rate, "learning_rate")
-    if config.epochs is not None:
-        harness.at_least(1, config, "epochs")
     if config.tags not in conllu.COLUMNS:
         raise InputError(
             f"tags={config.tags!r} is unknown; expected one of {list(conllu.COLUMNS)}"

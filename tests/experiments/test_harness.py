@@ -132,11 +132,11 @@ def test_a_defect_keeps_its_traceback(call):
 
 
 def test_checks():
-    harness.at_least(1, Config(epochs=1, seed=9), "epochs", "seed")
+    harness.at_least(1, Config(epochs=1, seed=9), "epochs", "seed", "data_dir")
     for value in (0, -3, math.nan):
         with pytest.raises(InputError, match=f"^epochs={value} is not usable"):
             harness.at_least(1, Config(epochs=value), "epochs")
-    harness.fraction(Config(rate=0.0), "rate")
+    harness.fraction(Config(rate=0.0), "rate", "data_dir")
     for value in (1.0, -0.1, math.nan, math.inf):
         with pytest.raises(InputError, match=f"^rate={value} is not usable"):
             harness.fraction(Config(rate=value), "rate")

@@ -34,6 +34,11 @@ def test_the_run(whole, rows, pictures):
     found = rows(run.directory)
     assert [row["epoch"] for row in found] == [1, 2, 3, 4]
     assert found[-1]["loss"] < found[0]["loss"]
+    # Epochs are looked at by the development set; the test set waits for the end.
+    assert not any("test_loss" in row for row in found)
+    assert float(result["dev_accuracy"]) == pytest.approx(
+        found[-1]["dev_accuracy"], abs=6e-5
+    )
     # The endings tell of the tag, also of words that were never seen.
     assert float(result["test_accuracy"]) > 0.9
     assert float(result["unknown_accuracy"]) > 0.9
