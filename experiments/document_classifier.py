@@ -14,11 +14,13 @@ models are trained, each tested on a tenth.
 The bag of items is a linear model of how often each word comes, and each pair of
 neighbours with --pairs, trained by the same program.
 
-On two cores at work on other things too, 2.3 minutes without data: of 420 docstrings
-the BiLSTM places 83.6 %, the bag 82.4 %, and 84.3 % with --pairs 20000.
+On one core, 44 seconds without data: of 423 docstrings the BiLSTM places 84.4 %, the
+bag 83.2 %. TREC, a minute, mean of seeds 0, 1 and 2: 89.1 % of 500 questions (88.2,
+89.6, 89.4), the bag 84.4 %.
 """
 
 import dataclasses
+import math
 import sys
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -80,9 +82,9 @@ class Config:
     """Numbers that a word is embedded in."""
     hidden: int = 100
     """Units of each direction."""
-    dropout: float = 0.3
-    """Probability of dropping a feature of all words, and a pooled unit."""
-    word_dropout: float = 0.1
+    dropout: float = 0.5
+    """Probability of dropping a feature of all words, and a pooled unit; Kim's."""
+    word_dropout: float = 0.3
     """Share of words that training takes for unknown ones."""
     pairs: int = 0
     """Boxes for the pairs of neighbours in the bag; 0 for words alone."""
@@ -90,12 +92,14 @@ class Config:
     """Texts per update."""
     learning_rate: float = 0.005
     """Adam's at the start; falls along half a cosine."""
-    epochs: int = 15
-    """Passes over the training set."""
+    epochs: int | None = None
+    """Passes over the training set; unless given 15, or as many as make 2,400 updates
+    if that is fewer: more than these a large set learns by heart."""
     seed: int = 0
     """Decides splits, initial parameters, the order of texts and the dropout masks."""
 
 
+PASSES, UPDATES = 15, 2400  # of which the fewer, unless a number of passes is given
 BAG_RATE = 0.01  # Adam's for the bag, which starts from next to nothing
 
 
@@ -206,9 +210,10 @@ def learn(
     train, test = fold.train, fold.test
     descent = minibatch(config.batch_size)
     updates = descent.updates(train.size)
+    epochs = passes(config, updates)
     optimizer = optax.chain(
         optax.clip_by_global_norm(5.0),
-        optax.adam(cosine(rate, updates * config.epochs)),
+        optax.adam(cosine(rate, updates * epochs)),
     )
     state = create_state(model, fold.spec.example(), optimizer, seed=config.seed)
     step = make_step(model, cross_entropy, optimizer, descent)
@@ -226,9 +231,16 @@ def learn(
         return epoch_order(state.epoch_key(epoch), train.size, descent)
 
     data = tuple(map(jnp.asarray, train.inputs)), jnp.asarray(train.labels)
-    plan = Plan(order, updates, config.epochs)
+    plan = Plan(order, updates, epochs)
     state = session.train(part, state, step, data, plan, figures)
     return state, measure(state)
+
+
+def passes(config: Config, updates: int) -> int:
+    """How often a training set of so many updates is gone through."""
+    if config.epochs is not None:
+        return config.epochs
+    return min(PASSES, math.ceil(UPDATES / updates))
 
 
 def report(

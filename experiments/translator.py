@@ -76,7 +76,7 @@ class Config:
     learning_rate: float = 0.001
     """Adam's, after a warm-up; then half a cosine down to 0."""
     epochs: int | None = None
-    """Passes over the pairs; unless given 10, and 20 of 60 updates of endless ones."""
+    """Passes over the pairs; unless given 10, and 15 of 60 updates of endless ones."""
     beam: int = 5
     """Hypotheses of the search at the end."""
     seed: int = 0
@@ -85,7 +85,7 @@ class Config:
 
 def run(config: Config, session: harness.Session) -> harness.Result:
     if config.epochs is None:
-        epochs = 20 if config.data_dir is None else 10
+        epochs = 15 if config.data_dir is None else 10
         config = dataclasses.replace(config, epochs=epochs)
     text_to_text.check(config)
     harness.at_least(2, config, "longest")

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import jnets
+from experiments import document_classifier
 from jnets import cli
 from jnets.data import documents, standard_library
 
@@ -98,6 +99,14 @@ def test_docstrings_are_read_without_data(inside, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
+    "given, updates, passes", [(None, 53, 15), (None, 300, 8), (3, 300, 3)]
+)
+def test_passes(given, updates, passes):
+    config = document_classifier.Config(epochs=given)
+    assert document_classifier.passes(config, updates) == passes
+
+
+@pytest.mark.parametrize(
     "flags, message",
     [
         (("--pooling", "min"), "pooling='min'"),
@@ -107,6 +116,7 @@ def test_docstrings_are_read_without_data(inside, tmp_path, monkeypatch):
         (("--data-dir", "nowhere"), "no such directory"),
         (("--held-out", "0"), "held_out=0"),
         (("--pairs", "-1"), "pairs=-1"),
+        (("--epochs", "0"), "epochs=0"),
     ],
 )
 def test_bad_flags(refused, flags, message):
