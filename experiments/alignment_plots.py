@@ -57,7 +57,10 @@ def alignments(
         shown = a[: len(wrote), : len(read)]
         cell.axis("on")
         cell.imshow(shown, cmap="Blues", vmin=0, vmax=1, aspect="auto")
-        cell.set_xticks(range(len(read)), read, rotation=60, ha="right", fontsize=8)
+        if len(read) <= LONGEST:
+            cell.set_xticks(range(len(read)), read, rotation=60, ha="right", fontsize=8)
+        else:  # more than can be read: their places
+            cell.set_xlabel("unit of the source")
         cell.set_yticks(range(len(wrote)), wrote, fontsize=8)
     figure.suptitle("where the decoder looks (columns: source, rows: written)")
     figure.tight_layout()
@@ -65,17 +68,18 @@ def alignments(
 
 
 def _chosen(trained: Trained, sources, written) -> list[tuple[str, str]]:
-    """Texts and what was made of them: of each part of the test set the longest that
-    can be shown."""
+    """Texts and what was made of them: of each part of the test set the longest whose
+    units can all be named, or the shortest."""
     spec, found = trained.spec, []
     for part in np.array_split(np.arange(len(sources)), SHOWN):
         pairs = [(sources[i], written[i]) for i in part if written[i]]
         sizes = [
             max(len(spec.source.split(a)), len(spec.target.split(b))) for a, b in pairs
         ]
-        good = [(n, pair) for n, pair in zip(sizes, pairs, strict=True) if n <= LONGEST]
-        if good:
-            found.append(max(good)[1])
+        sized = sorted(zip(sizes, pairs, strict=True))
+        named = [pair for n, pair in sized if n <= LONGEST]
+        if sized:
+            found.append(named[-1] if named else sized[0][1])
     return found
 
 

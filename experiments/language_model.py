@@ -12,7 +12,9 @@ it has not seen. Then `jnets sample RUN --prime "def "` writes more, and `jnets 
 RUN TEXT` says what a text costs, in bits per character, and how it goes on.
 
 On the source of Python 3.11's library, after five passes: 1.80 bits per character in
-validation, where counts of characters cost about 4.4 and of pairs 3.4.
+validation, where counts of characters cost about 4.4 and of pairs 3.4. On the 1.1
+million characters of tinyshakespeare, after fifteen, 24 minutes on two cores: 1.469
+nats, or 2.12 bits; 1.54 nats after six.
 """
 
 import dataclasses

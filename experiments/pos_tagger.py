@@ -6,7 +6,8 @@
 
 Without data the words are those of Python's standard library, tagged by its tokenizer,
 and the net knows them by their letters alone: what is a string or a comment it learns
-from the first ones, which name is defined, called or an attribute from the neighbours.
+from the first ones, which name is defined, called or an attribute from the neighbours:
+99.5 % right, of words that training has not shown 97.5 %, in 3.4 minutes on one core.
 With data the tags are the universal parts of speech: of the test words of UD English
 EWT 95.3 % right, of those that training has not shown 79.1 % (17 minutes on one core).
 """

@@ -11,7 +11,10 @@ SciTLDR's; a source is cut after `longest` units. ROUGE is by rouge-score, besid
 of each text's first sentence (lead-1).
 
 On one core, 1.5 minutes without data: 99.8 % of the 500 that were held out are exactly
-right, ROUGE-L 99.98; their first sentences have 47.5.
+right, ROUGE-L 99.98; their first sentences have 47.5. SciTLDR, 21 minutes on one core
+beside other jobs: ROUGE-1 26.6, ROUGE-L 23.1, and lead-1 31.4 and 24.9. Two thousand
+papers do not teach a net from scratch what they are about: it writes what summaries of
+papers sound like.
 """
 
 import dataclasses

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from experiments import summariser, text_to_text
+from experiments import alignment_plots, summariser, text_to_text
 from jnets import cli
 
 EXPERIMENT = "summariser"
@@ -24,8 +24,9 @@ def test_reports(inside, monkeypatch, tmp_path, pictures, capsys):
     assert "answer" in capsys.readouterr().out
 
 
-def test_files(inside, monkeypatch, tmp_path):
+def test_files(inside, monkeypatch, tmp_path, pictures):
     monkeypatch.setattr(text_to_text, "BUCKETS", 1)  # one program
+    monkeypatch.setattr(alignment_plots, "LONGEST", 2)  # longer than can be named
     rows = [
         {
             "source": [f"The cat {i} sat.", "It slept."],
@@ -37,11 +38,13 @@ def test_files(inside, monkeypatch, tmp_path):
         text = "\n".join(map(json.dumps, rows))
         (tmp_path / f"{name}.jsonl").write_text(text + "\n")
     how = ("--data-dir", tmp_path, "--units", "words", "--longest", 5)
+    how += ("--epochs", 20, "--learning-rate", 0.02)  # until it writes something
     status, out, err = inside(EXPERIMENT, *SMALL, *how, "--out", tmp_path / "run")
     assert status == 0, err
     assert "10 texts to learn from" in err
     # "the cat 1 sat." beside "cat 1.": two of its four words, all of the other's.
     assert " lead1_rouge1=66.6667" in out
+    assert pictures(tmp_path / "run") == {"learning.png", "alignments.png"}
 
 
 @pytest.mark.parametrize("wrong", [("--data-dir", "/nowhere"), ("--longest", "1")])
