@@ -12,9 +12,9 @@ and tested on 1,000, of five digits or more, that are never learned from. Of a f
 the first test set in the order of names is written, by a beam search, and measured by
 sacrebleu.
 
-On one core beside other jobs, 3.7 minutes without data: all of the 1,000 that were
-held out are exactly right. Multi30k, de-en, 53 minutes there (10 passes, seed 0, the
-first two at the rate of a run of 20): BLEU 40.1 on the test set of 2016 by a beam of 5
+On two cores, 2.2 minutes without data: of the 1,000 that were held out 99.8 % are
+exactly right. Multi30k, de-en, 53 minutes on one core (10 passes, seed 0, the first two
+at the rate of a run of 20): BLEU 40.1 on the test set of 2016 by a beam of 5
 (nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|version:2.6.0), chrF 58.9. Greedily, on
 200 sentences of the validation set, 27.3 after two passes, 37.2 after five. Published:
 28.1 by an attentive GRU, 36.5 by a Transformer (bentrevett/pytorch-seq2seq).
