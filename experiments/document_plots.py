@@ -36,7 +36,8 @@ def curves(rows: Mapping[str, Sequence[dict]], path: Path) -> None:
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    left.legend(frameon=False, loc="upper right")
+    # Above both: test losses may rise to where a legend would be.
+    figure.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 0.9), ncols=4)
     figure.savefig(path, dpi=130, bbox_inches="tight")
     plt.close(figure)
 

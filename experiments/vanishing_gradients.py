@@ -15,7 +15,9 @@ On 2 CPU cores 1.3 minutes, beside other jobs 2.6. After 2,500 updates on 100 st
 tested on 1,000 sequences (to answer 1 always costs 0.173 on these), mean of seeds 0, 1
 and 2: Elman 0.177, IRNN 0.0028, LSTM of 1997 0.0004, LSTM 0.0010, GRU 0.0003. By then
 at most 5e-11 of the error at the last step reaches the first one in the Elman net;
-0.22, 2.3, 1.1 and 0.10 of it in the others.
+0.22, 2.3, 1.1 and 0.10 of it in the others. On 400 steps (seed 0, 6 minutes) as many
+updates are enough for the GRU alone: 0.0002; the LSTMs and Elman's net have 0.16, the
+IRNN is lost.
 """
 
 import dataclasses
