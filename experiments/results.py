@@ -84,14 +84,16 @@ def table(rows: Sequence[Row]) -> str:
     for each in rows:
         groups.setdefault(json.dumps([each[k] for k in SAME]), []).append(each)
     for group in groups.values():
-        shown = [*map(_shown, group[0]["options"].items())]
-        command = " ".join([group[0]["experiment"], *shown])
+        flags = map(_shown, group[0]["options"].items())
+        command = " ".join([group[0]["experiment"], *flags])
         on = group[0]["on"]
         cores = f"{on['cores']} core{'s' * (on['cores'] > 1)}"
         stack = f"{on['device']}, {cores}, jax {on['jax']}"
         seeds = ", ".join(str(each["seed"]) for each in group)
         stack += f"; seed{'s' * (len(group) > 1)} {seeds}"
-        lines.append(f"| `{command}` | {_figures(group)} | {stack} |")
+        cells = (f"`{command}`", _figures(group), stack)
+        shown = (cell.replace("|", r"\|") for cell in cells)  # as in a BLEU signature
+        lines.append(f"| {' | '.join(shown)} |")
     return "\n".join(lines)
 
 

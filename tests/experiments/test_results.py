@@ -1,6 +1,7 @@
 """Finished runs as rows, and rows as the table."""
 
 import json
+import re
 
 import pytest
 
@@ -67,6 +68,16 @@ def test_seeds_are_one_line_and_machines_are_not(tmp_path, monkeypatch, capsys):
         "| `language_model` | nats 1.25 (1.5, 1); seconds 667 (99.5, 1,234); "
         "ratio 1e-9, 2e-9 | Abacus, 2 cores, jax 0.10.2; seeds 1, 2 |",
         "| `language_model` | nats 2 | Abacus, 4 cores, jax 0.10.2; seed 0 |",
+    ]
+
+
+def test_bars_in_figures_leave_the_columns_whole(tmp_path):
+    run = finished(tmp_path / "a", {"signature": "nrefs:1|case:mixed"})
+    *_, line = results.table([results.row(run)]).splitlines()
+    assert re.split(r"(?<!\\)\|", line)[1:-1] == [
+        " `language_model` ",
+        r" signature nrefs:1\|case:mixed ",
+        " Abacus, 2 cores, jax 0.10.2; seed 0 ",
     ]
 
 
